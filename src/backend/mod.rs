@@ -1,0 +1,115 @@
+//! Layer 4: where events are searched.
+//!
+//! What it is: the [`Backend`] seam and its implementations over the embedded store and over
+//! documents in memory.
+//! What it is not: aware of alerts' life or of schedules.
+//! Invariant: a backend may prune as it likes, but every hit it returns satisfies the reference
+//! evaluator, and it returns all of them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::base::window::Window;
+use crate::ecs::document::Document;
+use crate::ecs::mapping::Mapping;
+use crate::query::plan::Filter;
+
+/// Which time of an event decides whether it lies in a window.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TimeField {
+    /// First choice (`timestamp_override`, or `@timestamp`).
+    pub primary: Arc<str>,
+    /// Used where the first is missing.
+    pub fallback: Option<Arc<str>>,
+}
+
+impl TimeField {
+    /// `@timestamp` alone.
+    pub fn timestamp() -> Self {
+        Self { primary: Arc::from("@timestamp"), fallback: None }
+    }
+}
+
+/// A search for events.
+#[derive(Debug, Clone)]
+pub struct SearchRequest {
+    /// Index patterns.
+    pub indices: Arc<[String]>,
+    /// What to match.
+    pub filter: Arc<Filter>,
+    /// "Now" of date math in the filter.
+    pub now: chrono::DateTime<chrono::Utc>,
+    /// Time searched, ends included; `None`: all time.
+    pub window: Option<Window>,
+    /// Time it is searched on, and first sort key.
+    pub time: TimeField,
+    /// The event counts as having no ingest time when it was ingested after the window: the
+    /// `event` clock of `--clock`.
+    pub event_clock: bool,
+    /// Most hits wanted in this page.
+    pub size: usize,
+    /// Where the last page ended.
+    pub after: Option<SortKey>,
+    /// Newest first instead of oldest first.
+    pub descending: bool,
+}
+
+/// Total order of hits: primary time, then `@timestamp`, then index and id. Milliseconds; events
+/// without the primary time sort last.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SortKey {
+    /// Primary time, ms; `i64::MAX` where missing.
+    pub primary: i64,
+    /// `@timestamp`, ms.
+    pub timestamp: i64,
+    /// Index.
+    pub index: Arc<str>,
+    /// `_id`.
+    pub id: Arc<str>,
+}
+
+/// One event found.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    /// The event.
+    pub document: Document,
+    /// Its place in the order.
+    pub sort: SortKey,
+}
+
+/// A page of hits.
+#[derive(Debug, Clone, Default)]
+pub struct HitPage {
+    /// Hits in order.
+    pub hits: Vec<Hit>,
+    /// Number of events that match in the whole window (not only this page).
+    pub total: u64,
+    /// How many concrete indices the patterns named; 0 means "no data source".
+    pub indices: usize,
+}
+
+/// Why a search failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// Stored events could not be read.
+    #[error(transparent)]
+    Read(#[from] crate::store::batch::ReadError),
+    /// The backend cannot do this.
+    #[error("{0}")]
+    Unsupported(String),
+    /// Anything else, in words.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Where events live.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Types of the fields of the indices that `indices` names.
+    async fn mapping(&self, indices: &[String]) -> Result<Arc<Mapping>, BackendError>;
+    /// One page of hits.
+    async fn search(&self, request: SearchRequest) -> Result<HitPage, BackendError>;
+    /// Many first pages at once, in the order asked: one scan where the backend can.
+    async fn search_many(&self, requests: Vec<SearchRequest>) -> Vec<Result<HitPage, BackendError>>;
+}

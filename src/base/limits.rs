@@ -1,0 +1,23 @@
+//! Every numeric guard in one place, so that what is bounded can be read at a glance.
+
+/// Deepest nesting of brackets a query may have. Elastic's rules stay below 20.
+pub const QUERY_NESTING: usize = 64;
+/// Longest query text, bytes. Elastic's longest rule query is 46,906 characters.
+pub const QUERY_BYTES: usize = 64 * 1024;
+/// Deepest nesting of a JSON document that is read.
+pub const JSON_NESTING: usize = 100;
+/// Largest single event, bytes. CloudTrail caps a record at 256 KiB; other sources go further.
+pub const EVENT_BYTES: usize = 4 * 1024 * 1024;
+/// Largest file after decompression, bytes.
+pub const DECODED_FILE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+/// Largest ratio of decompressed to compressed size that is believed, once past 64 MiB.
+pub const DECODE_RATIO: u64 = 1_000;
+/// Largest rule file, bytes.
+pub const RULE_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// Elastic's cap of alerts per execution across all rules (`xpack.alerting.rules.run.alerts.max`).
+pub const MAX_SIGNALS_CLUSTER: u32 = 1_000;
+/// Cap of alerts per execution when a rule names none.
+pub const MAX_SIGNALS_DEFAULT: u32 = 100;
+/// Most distinct field paths an index mapping learns by itself; further ones are kept in the
+/// source but cannot be searched (Elasticsearch: `index.mapping.total_fields.limit`).
+pub const MAPPING_FIELDS: usize = 10_000;

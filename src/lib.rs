@@ -1,0 +1,33 @@
+//! tocsin: an Elastic-style, query-based SIEM rule runner.
+//!
+//! The layers, lowest first. A module may use what stands above it in this list and nothing
+//! below it; `tests/it/architecture.rs` holds that rule.
+
+/// L4: what an alert is, its id, its reason and where it is written.
+pub mod alert;
+/// Wiring: the only place that names concrete types of every layer.
+pub mod app;
+/// L4: where events are searched.
+pub mod backend;
+/// L0: time, windows, spans, diagnostics, limits, ids. No I/O.
+pub mod base;
+/// The command line: the only place that prints.
+pub mod cli;
+/// The configuration file, its overlays and its secrets.
+pub mod config;
+/// L0: fields, types, values and documents as Elasticsearch understands them. No I/O.
+pub mod ecs;
+/// L5: executions: windows, candidates, de-duplication, caps, commit.
+pub mod engine;
+/// L6: from files and streams to ECS documents.
+pub mod ingest;
+/// L1: query languages, the shared plan, the reference evaluator and the compilers. No I/O.
+pub mod query;
+/// L2: detection rules as data: model, loading, checks, tests beside rules.
+pub mod rule;
+/// L5: slots, timers, reload.
+pub mod schedule;
+/// L3: the embedded event store and the state database.
+pub mod store;
+/// Logging set-up.
+pub mod telemetry;

@@ -1,0 +1,1 @@
+//! Compilers from the plan to what other engines read.

@@ -1,0 +1,3 @@
+//! One folder per query language: syntax tree, parser, lowering to the shared plan, printing.
+
+pub mod kql;

@@ -1,0 +1,45 @@
+//! What the store hands to those who search: immutable batches of events as columns.
+
+use std::sync::Arc;
+
+use crate::ecs::columns::ColumnSet;
+use crate::ecs::document::Document;
+
+/// Why a batch could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read events of `{batch}`: {reason}")]
+pub struct ReadError {
+    /// The batch (a segment's file or the hot rows).
+    pub batch: String,
+    /// What happened.
+    pub reason: String,
+}
+
+/// No time known: [`Batch::ingested`] of an event without `event.ingested`.
+pub const NO_TIME: i64 = i64::MIN;
+
+/// An immutable run of events of one index, sorted by (`@timestamp`, sequence).
+pub trait Batch: Send + Sync {
+    /// Identity: the same key always means the same rows, so results about it may be remembered.
+    fn key(&self) -> u64;
+    /// The concrete index.
+    fn index(&self) -> &Arc<str>;
+    /// Number of events.
+    fn rows(&self) -> usize;
+    /// Smallest and largest `@timestamp`, ms since the epoch.
+    fn timestamp_bounds(&self) -> (i64, i64);
+    /// Smallest and largest `event.ingested`, ms; (`NO_TIME`, `NO_TIME`) when none has one.
+    fn ingested_bounds(&self) -> (i64, i64);
+    /// `@timestamp` of each row, ms since the epoch, ascending.
+    fn timestamps(&self) -> Result<Arc<[i64]>, ReadError>;
+    /// `event.ingested` of each row, ms; [`NO_TIME`] where it is missing.
+    fn ingested(&self) -> Result<Arc<[i64]>, ReadError>;
+    /// All paths with values, sorted (a flattened object's keys are not among them, its root is).
+    fn paths(&self) -> Arc<[Arc<str>]>;
+    /// The columns of `paths` that exist, decoded (and cached, bounded).
+    fn columns(&self, paths: &[Arc<str>]) -> Result<ColumnSet, ReadError>;
+    /// `_id` of some rows, in the order asked.
+    fn ids(&self, rows: &[u32]) -> Result<Vec<Arc<str>>, ReadError>;
+    /// Some rows as documents, `_source` complete with `event.original`.
+    fn documents(&self, rows: &[u32]) -> Result<Vec<Document>, ReadError>;
+}
