@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// The folder with the shared data, or `None` when it is not here.
 ///
 /// With `TOCSIN_REQUIRE_SHARED=1` (as CI sets it) a missing folder fails the test instead.
-pub fn shared_dir() -> Option<PathBuf> {
+pub(crate) fn shared_dir() -> Option<PathBuf> {
     let dir = std::env::var_os("TOCSIN_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     if dir.join("data").is_dir() {
