@@ -7,3 +7,4 @@
 //! ([`model::Rule::parameters`] keeps unknown fields too).
 
 pub mod model;
+pub mod parameters;

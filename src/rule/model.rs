@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::parameters::Parameters;
+
 /// A detection rule. Definition only: whether it ran, and how, is state of the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
@@ -61,10 +63,6 @@ pub struct Rule {
     pub author: Vec<String>,
     /// Its licence.
     pub license: Option<String>,
-    /// Investigation guide, Markdown.
-    pub note: Option<String>,
-    /// Setup guide, Markdown.
-    pub setup: Option<String>,
     /// Version its author gave it.
     pub version: u32,
     /// Fields the investigation should look at first.
@@ -76,8 +74,11 @@ pub struct Rule {
     /// Alert suppression, as given.
     pub alert_suppression: Option<Value>,
     /// Every field of the rule in Kibana's snake_case form, unknown ones included: what
-    /// `kibana.alert.rule.parameters` and exports are made of. A JSON object.
-    pub parameters: Arc<Value>,
+    /// `kibana.alert.rule.parameters` and exports are made of. The guides ([`Rule::note`],
+    /// [`Rule::setup`]) are read from it.
+    pub parameters: Parameters,
+    /// What a TOML file has beside `[rule]`: `[metadata]`, `[transform]` and unknown tables.
+    pub tables: Parameters,
     /// Where it was read.
     pub origin: Origin,
 }
@@ -243,6 +244,16 @@ impl Rule {
                 Arc::from(uuid::Uuid::new_v5(&OBJECT_NAMESPACE, name.as_bytes()).to_string())
             }
         }
+    }
+
+    /// Investigation guide, Markdown.
+    pub fn note(&self) -> Option<String> {
+        self.parameters.string("note").filter(|text| !text.trim().is_empty())
+    }
+
+    /// Setup guide, Markdown.
+    pub fn setup(&self) -> Option<String> {
+        self.parameters.string("setup").filter(|text| !text.trim().is_empty())
     }
 
     /// The rule's `type` as Elastic writes it.

@@ -11,7 +11,11 @@ pub(crate) fn shared_dir() -> Option<PathBuf> {
     if dir.join("data").is_dir() {
         return Some(dir);
     }
-    assert!(std::env::var_os("TOCSIN_REQUIRE_SHARED").is_none(), "shared data is required but not at {}", dir.display());
+    assert!(
+        std::env::var_os("TOCSIN_REQUIRE_SHARED").is_none(),
+        "shared data is required but not at {}",
+        dir.display()
+    );
     eprintln!("skipped: no shared data at {}", dir.display());
     None
 }

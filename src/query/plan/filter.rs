@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::span::Span;
 
 /// A predicate over one document, with the place in the query it came from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Filter {
     /// What it says.
     pub node: Node,
@@ -15,7 +17,7 @@ pub struct Filter {
 
 /// The kinds of predicate. Every leaf holds for a document when *any* value of the field makes it
 /// true; a field without values makes it false.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Node {
     /// Matches everything.
     All,
@@ -70,7 +72,7 @@ pub enum Node {
 }
 
 /// Whether letters match without case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Case {
     /// As the field's type has it: exact on keyword, folded on analysed text.
     #[default]
@@ -80,7 +82,7 @@ pub enum Case {
 }
 
 /// A field name, or a pattern of names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FieldPattern {
     /// One field, or the object above several (for `Exists`).
     Name(Arc<str>),
@@ -89,11 +91,11 @@ pub enum FieldPattern {
 }
 
 /// A wildcard pattern, already unescaped.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pattern(pub Vec<Piece>);
 
 /// A part of a [`Pattern`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Piece {
     /// Exactly this text.
     Literal(Arc<str>),
@@ -104,7 +106,7 @@ pub enum Piece {
 }
 
 /// The ends of a range; at most one lower and one upper.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Bounds {
     /// Greater than.
     pub gt: Option<Arc<str>>,
