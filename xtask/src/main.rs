@@ -1,1 +1,52 @@
-fn main() {}
+//! The project's chores. `cargo xtask` without arguments lists them.
+
+mod check;
+mod licenses;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  test [--quick]     format, checks, clippy, all tests, the shipped rules' own tests
+                     (--quick: the tests alone)
+  check              licences of dependencies, hygiene of the tree
+  bench [B1 B2 …]    benchmarks, release build; results to the terminal
+  fuzz [SECONDS]     every fuzz target for so many seconds (default 30; needs nightly, cargo-fuzz)
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    match dispatch(&command, &rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {command}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: &str, rest: &[String]) -> Result<()> {
+    match command {
+        "test" => run::test(rest.iter().any(|a| a == "--quick")),
+        "check" => check::run(&root()),
+        "bench" => run::bench(rest),
+        "fuzz" => run::fuzz(rest.first().map_or("30", String::as_str)),
+        "" | "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("unknown command `{other}`\n\n{USAGE}"),
+    }
+}
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
+}

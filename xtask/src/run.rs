@@ -1,0 +1,75 @@
+//! Running cargo: tests, benchmarks, fuzzing.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{check, root};
+
+/// Runs one step, its output going to the terminal; says how long it took.
+fn step(name: &str, program: &str, arguments: &[&str]) -> Result<()> {
+    println!("\n── {name}: {program} {}", arguments.join(" "));
+    let start = Instant::now();
+    let status = Command::new(program)
+        .args(arguments)
+        .current_dir(root())
+        .status()
+        .with_context(|| format!("cannot start `{program}`"))?;
+    println!(
+        "── {name}: {} after {:.0} s",
+        if status.success() { "ok" } else { "FAILED" },
+        start.elapsed().as_secs_f64()
+    );
+    if !status.success() {
+        bail!("step `{name}` failed");
+    }
+    Ok(())
+}
+
+/// Everything a change must pass. `quick` leaves out format, checks and clippy.
+pub fn test(quick: bool) -> Result<()> {
+    let start = Instant::now();
+    if !quick {
+        step("format", "cargo", &["fmt", "--all", "--check"])?;
+        println!("\n── checks");
+        check::run(&root())?;
+        step(
+            "clippy",
+            "cargo",
+            &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+        )?;
+    }
+    step("tests", "cargo", &["test", "--workspace", "--locked"])?;
+    step("shipped rules", "cargo", &["run", "--quiet", "--locked", "--", "rules", "check", "rules"])?;
+    step("rule tests", "cargo", &["run", "--quiet", "--locked", "--", "test", "rules"])?;
+    println!("\nall steps passed in {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Benchmarks named on the command line (`B1` …), or all.
+pub fn bench(names: &[String]) -> Result<()> {
+    let mut arguments = vec!["bench", "--locked", "--bench", "spine", "--"];
+    arguments.extend(names.iter().map(String::as_str));
+    step("benchmarks", "cargo", &arguments)
+}
+
+/// Every fuzz target for `seconds` each.
+pub fn fuzz(seconds: &str) -> Result<()> {
+    let listed =
+        Command::new("cargo").args(["+nightly", "fuzz", "list"]).current_dir(root()).output().context(
+            "cannot start cargo-fuzz: `cargo install cargo-fuzz`, `rustup toolchain install nightly`",
+        )?;
+    if !listed.status.success() {
+        bail!("cargo fuzz list: {}", String::from_utf8_lossy(&listed.stderr));
+    }
+    let limit = format!("-max_total_time={seconds}");
+    for target in String::from_utf8_lossy(&listed.stdout).lines() {
+        step(
+            &format!("fuzz {target}"),
+            "cargo",
+            &["+nightly", "fuzz", "run", target, "--", &limit, "-timeout=5", "-rss_limit_mb=2048"],
+        )?;
+    }
+    Ok(())
+}
