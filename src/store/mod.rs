@@ -7,3 +7,4 @@
 //! the manifest.
 
 pub mod batch;
+pub mod state;

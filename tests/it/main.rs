@@ -1,4 +1,5 @@
 //! The one integration-test binary.
 
+mod alert_ids;
 mod architecture;
 mod shared;

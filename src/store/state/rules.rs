@@ -1,0 +1,106 @@
+//! What the engine remembers of each rule.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+
+use super::{StateDb, StateError, Status};
+
+/// What the engine remembers of a rule between executions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleState {
+    /// The rule's object id.
+    pub rule: String,
+    /// Its signature id.
+    pub rule_id: String,
+    /// The last slot it ran for, ms since the epoch.
+    pub last_slot: Option<i64>,
+    /// End of the last window searched without failure, ms since the epoch.
+    pub last_to: Option<i64>,
+    /// Failed executions since the last that did not fail.
+    pub failures: u32,
+    /// How the last execution ended.
+    pub status: Status,
+}
+
+pub(super) fn put(c: &Connection, state: &RuleState) -> Result<(), StateError> {
+    c.prepare_cached(
+        "INSERT INTO rule_state (rule, rule_id, last_slot, last_to, failures, status) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (rule) DO UPDATE SET rule_id = ?2, last_slot = ?3, last_to = ?4, failures = ?5, status = ?6",
+    )?
+    .execute(params![
+        state.rule,
+        state.rule_id,
+        state.last_slot,
+        state.last_to,
+        state.failures,
+        state.status.as_str()
+    ])?;
+    Ok(())
+}
+
+impl StateDb {
+    /// What is remembered of every rule, by object id.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn rule_states(&self) -> Result<HashMap<String, RuleState>, StateError> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(
+                "SELECT rule, rule_id, last_slot, last_to, failures, status FROM rule_state",
+            )?;
+            let mut rows = statement.query([])?;
+            let mut states = HashMap::new();
+            while let Some(row) = rows.next()? {
+                let rule: String = row.get(0)?;
+                let status: String = row.get(5)?;
+                let status = serde_json::from_value(status.into()).map_err(|e| StateError::Damaged {
+                    what: format!("state of rule {rule}"),
+                    reason: e.to_string(),
+                })?;
+                let state = RuleState {
+                    rule: rule.clone(),
+                    rule_id: row.get(1)?,
+                    last_slot: row.get(2)?,
+                    last_to: row.get(3)?,
+                    failures: row.get(4)?,
+                    status,
+                };
+                states.insert(rule, state);
+            }
+            Ok(states)
+        })
+    }
+
+    /// Which rules (signature ids) this installation has switched on or off, whatever their files
+    /// say.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn enabled_overrides(&self) -> Result<HashMap<String, bool>, StateError> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached("SELECT rule_id, enabled FROM rule_override")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Switches rules on or off for this installation; `None`: as their files say.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn set_enabled(&self, rule_ids: Vec<String>, enabled: Option<bool>) -> Result<(), StateError> {
+        self.write(move |c| {
+            for rule_id in &rule_ids {
+                match enabled {
+                    Some(enabled) => c.execute(
+                        "INSERT OR REPLACE INTO rule_override (rule_id, enabled) VALUES (?1, ?2)",
+                        params![rule_id, enabled],
+                    )?,
+                    None => c.execute("DELETE FROM rule_override WHERE rule_id = ?1", [rule_id])?,
+                };
+            }
+            Ok(())
+        })
+    }
+}
