@@ -12,3 +12,4 @@ pub mod document;
 pub mod flat;
 pub mod mapping;
 pub mod types;
+pub mod value;
