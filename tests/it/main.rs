@@ -2,4 +2,5 @@
 
 mod alert_ids;
 mod architecture;
+mod kql;
 mod shared;

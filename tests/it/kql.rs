@@ -1,0 +1,4 @@
+//! KQL against Kibana's recorded expectations, Elastic's rules, our own spec files and random text.
+
+mod kibana;
+mod roundtrip;
