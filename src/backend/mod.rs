@@ -6,6 +6,14 @@
 //! Invariant: a backend may prune as it likes, but every hit it returns satisfies the reference
 //! evaluator, and it returns all of them.
 
+mod cache;
+mod documents;
+mod kernels;
+pub mod memory;
+mod patterns;
+mod search;
+mod times;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,6 +22,8 @@ use crate::base::window::Window;
 use crate::ecs::document::Document;
 use crate::ecs::mapping::Mapping;
 use crate::query::plan::Filter;
+
+pub use search::SearchOptions;
 
 /// Which time of an event decides whether it lies in a window.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

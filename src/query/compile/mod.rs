@@ -1,1 +1,3 @@
 //! Compilers from the plan to what other engines read.
+
+pub mod prefilter;

@@ -1,0 +1,177 @@
+//! Compiled filters, kept while the same filters are asked for.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rustc_hash::FxHashMap;
+
+use crate::ecs::mapping::Mapping;
+use crate::query::compile::prefilter::Necessary;
+use crate::query::eval::Matcher;
+use crate::query::kernel::{Kernel, depends_on_existing, leaf_fields};
+use crate::query::plan::{Filter, Node};
+
+/// Identity of a filter: its content and how each of its fields is typed. Equal keys mean equal
+/// verdicts on equal rows (128 bits of hash).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct FilterKey(u64, u64);
+
+impl FilterKey {
+    #[cfg(test)]
+    pub(super) fn for_test(number: u64) -> Self {
+        Self(number, number)
+    }
+}
+
+/// A filter as a search uses it.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) filter: Arc<Filter>,
+    /// `None`: its verdict depends on "now", so nothing is remembered.
+    pub(super) key: Option<FilterKey>,
+    /// Which fields it looks at depends on the paths that exist.
+    pub(super) open: bool,
+    pub(super) necessary: Necessary,
+}
+
+/// Several filters compiled together.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) kernel: Kernel,
+    /// By number of the filter: the reference, where the kernel over-approximates.
+    pub(super) verify: Vec<Option<Matcher>>,
+}
+
+/// Most filters and kernels kept; all are dropped when there are more, and come back as needed.
+const FILTERS_KEPT: usize = 50_000;
+const KERNELS_KEPT: usize = 64;
+
+/// Filters are remembered by address; keeping the filter and the mapping alive keeps it theirs.
+type Address = (usize, usize);
+
+/// The cache of prepared filters and kernels.
+#[derive(Debug, Default)]
+pub(super) struct Kernels {
+    prepared: FxHashMap<Address, (Arc<Prepared>, Arc<Mapping>)>,
+    kernels: FxHashMap<FilterKey, Arc<Compiled>>,
+}
+
+impl Kernels {
+    /// The filter, prepared for `mapping`.
+    pub(super) fn prepare(
+        &mut self,
+        filter: &Arc<Filter>,
+        mapping: &Arc<Mapping>,
+        existing: &mut impl FnMut() -> Arc<[Arc<str>]>,
+        now: DateTime<Utc>,
+    ) -> Arc<Prepared> {
+        let address = (Arc::as_ptr(filter).addr(), Arc::as_ptr(mapping).addr());
+        if let Some((known, _)) = self.prepared.get(&address) {
+            return known.clone();
+        }
+        let moving = depends_on_now(filter);
+        let mut open = false;
+        for_each_leaf(filter, &mut |leaf| open |= depends_on_existing(leaf, mapping));
+        let existing = if open { existing() } else { Arc::from([]) };
+        let prepared = Arc::new(Prepared {
+            filter: filter.clone(),
+            key: (!moving).then(|| key(filter, mapping, &existing)),
+            open,
+            necessary: Necessary::of(filter, mapping, &existing, now),
+        });
+        if moving || open {
+            return prepared;
+        }
+        if self.prepared.len() >= FILTERS_KEPT {
+            self.prepared.clear();
+        }
+        self.prepared.insert(address, (prepared.clone(), mapping.clone()));
+        prepared
+    }
+
+    /// The filters compiled together for `mapping`.
+    pub(super) fn compile(
+        &mut self,
+        filters: &[Arc<Prepared>],
+        mapping: &Mapping,
+        existing: &[Arc<str>],
+        now: DateTime<Utc>,
+    ) -> Arc<Compiled> {
+        let keys: Option<Vec<FilterKey>> = filters.iter().map(|f| f.key).collect();
+        let identity = keys.map(|keys| hashed(|state| keys.hash(state)));
+        if let Some(known) = identity.and_then(|identity| self.kernels.get(&identity)) {
+            return known.clone();
+        }
+        let plain: Vec<&Filter> = filters.iter().map(|f| &*f.filter).collect();
+        let kernel = Kernel::compile(&plain, mapping, existing, now);
+        let verify = plain
+            .iter()
+            .enumerate()
+            .map(|(number, filter)| {
+                kernel.needs_document(number).then(|| Matcher::compile(filter, mapping, now))
+            })
+            .collect();
+        let compiled = Arc::new(Compiled { kernel, verify });
+        if let Some(identity) = identity {
+            if self.kernels.len() >= KERNELS_KEPT {
+                self.kernels.clear();
+            }
+            self.kernels.insert(identity, compiled.clone());
+        }
+        compiled
+    }
+}
+
+fn key(filter: &Filter, mapping: &Mapping, existing: &[Arc<str>]) -> FilterKey {
+    let mut fields = Vec::new();
+    for_each_leaf(filter, &mut |leaf| fields.push(leaf_fields(leaf, mapping, existing)));
+    hashed(|state| {
+        filter.hash(state);
+        fields.hash(state);
+    })
+}
+
+fn hashed(write: impl Fn(&mut DefaultHasher)) -> FilterKey {
+    let half = |seed: u64| {
+        let mut state = DefaultHasher::new();
+        seed.hash(&mut state);
+        write(&mut state);
+        state.finish()
+    };
+    FilterKey(half(0), half(1))
+}
+
+/// Whether some value is date math on "now"; on a field that is no date this is only careful.
+fn depends_on_now(filter: &Filter) -> bool {
+    let mut found = false;
+    for_each_leaf(filter, &mut |leaf| {
+        let is_now = |text: &Option<Arc<str>>| text.as_deref().is_some_and(mentions_now);
+        found |= match leaf {
+            Node::Is { value, .. } => mentions_now(value),
+            Node::Range { bounds, .. } => {
+                is_now(&bounds.gt) || is_now(&bounds.gte) || is_now(&bounds.lt) || is_now(&bounds.lte)
+            }
+            _ => false,
+        };
+    });
+    found
+}
+
+fn mentions_now(text: &str) -> bool {
+    text.trim_start().get(..3).is_some_and(|start| start.eq_ignore_ascii_case("now"))
+}
+
+fn for_each_leaf(filter: &Filter, visit: &mut impl FnMut(&Node)) {
+    match &filter.node {
+        Node::All | Node::Nothing => {}
+        Node::And(children) | Node::Or(children) => {
+            for child in children {
+                for_each_leaf(child, visit);
+            }
+        }
+        Node::Not(child) | Node::Nested { inner: child, .. } => for_each_leaf(child, visit),
+        leaf => visit(leaf),
+    }
+}

@@ -1,0 +1,212 @@
+//! Events in memory: rule tests, property tests, backtests on files.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rustc_hash::FxHashMap;
+
+use super::search::{SearchOptions, Searcher, Source};
+use super::times::millis;
+use super::{Backend, BackendError, HitPage, SearchRequest, patterns};
+use crate::ecs::columns::{ColumnSet, ColumnsBuilder};
+use crate::ecs::document::Document;
+use crate::ecs::flat::FlatDoc;
+use crate::ecs::mapping::Mapping;
+use crate::ecs::types::FieldType;
+use crate::store::batch::{Batch, NO_TIME, ReadError};
+
+/// A fixed set of events under one mapping.
+#[derive(Debug)]
+pub struct MemoryBackend {
+    batches: Vec<Arc<MemoryBatch>>,
+    mapping: Arc<Mapping>,
+    searcher: Searcher,
+}
+
+impl MemoryBackend {
+    /// A backend over `documents`. Every index they name exists, and no other.
+    pub fn new(documents: Vec<Document>, mapping: Mapping) -> Self {
+        Self::with_options(documents, mapping, SearchOptions::default())
+    }
+
+    /// The same with chosen caches.
+    pub fn with_options(documents: Vec<Document>, mapping: Mapping, options: SearchOptions) -> Self {
+        let mut order: Vec<Arc<str>> = Vec::new();
+        let mut by_index: FxHashMap<Arc<str>, Vec<Document>> = FxHashMap::default();
+        for document in documents {
+            let of_index = by_index.entry(document.index.clone()).or_insert_with_key(|index| {
+                order.push(index.clone());
+                Vec::new()
+            });
+            of_index.push(document);
+        }
+        let batches = order
+            .iter()
+            .filter_map(|index| by_index.remove(index))
+            .map(|documents| Arc::new(MemoryBatch::new(documents, &mapping)))
+            .collect();
+        Self { batches, mapping: Arc::new(mapping), searcher: Searcher::new(options) }
+    }
+
+    fn source(&self, names: &[String], now: DateTime<Utc>) -> Source {
+        let existing: Vec<Arc<str>> = self.batches.iter().map(|batch| batch.index.clone()).collect();
+        let chosen = patterns::resolve(names, &existing, now);
+        let batches = self.batches.iter().filter(|batch| chosen.contains(&batch.index));
+        let batches: Vec<Arc<dyn Batch>> = batches.map(|b| Arc::clone(b) as Arc<dyn Batch>).collect();
+        Source { indices: batches.len(), batches, mapping: self.mapping.clone() }
+    }
+
+    /// Answers a request without an async runtime.
+    ///
+    /// # Errors
+    /// As [`Backend::search`].
+    pub fn search_now(&self, request: &SearchRequest) -> Result<HitPage, BackendError> {
+        let source = self.source(&request.indices, request.now);
+        self.searcher.run(&source, &[request])?.pop().ok_or_else(|| BackendError::Failed("no answer".into()))
+    }
+}
+
+#[async_trait]
+impl Backend for MemoryBackend {
+    async fn mapping(&self, _indices: &[String]) -> Result<Arc<Mapping>, BackendError> {
+        Ok(self.mapping.clone())
+    }
+
+    async fn search(&self, request: SearchRequest) -> Result<HitPage, BackendError> {
+        self.search_now(&request)
+    }
+
+    async fn search_many(&self, requests: Vec<SearchRequest>) -> Vec<Result<HitPage, BackendError>> {
+        requests.iter().map(|request| self.search_now(request)).collect()
+    }
+}
+
+/// Events of one index as columns, in memory.
+#[derive(Debug)]
+pub struct MemoryBatch {
+    key: u64,
+    index: Arc<str>,
+    documents: Vec<Document>,
+    timestamps: Arc<[i64]>,
+    ingested: Arc<[i64]>,
+    columns: ColumnSet,
+}
+
+impl MemoryBatch {
+    /// A batch of `documents`, which all lie in one index.
+    pub fn new(documents: Vec<Document>, mapping: &Mapping) -> Self {
+        static KEYS: AtomicU64 = AtomicU64::new(1 << 63);
+        let index = documents.first().map_or_else(|| Arc::from(""), |document| document.index.clone());
+        let mut rows: Vec<(i64, Document, FlatDoc)> = documents
+            .into_iter()
+            .map(|document| {
+                let flat = FlatDoc::from_value(&document.source);
+                let at = flat.values("@timestamp").next().map_or(NO_TIME, |leaf| millis(leaf.value));
+                (at, document, flat)
+            })
+            .collect();
+        rows.sort_by_key(|(at, ..)| *at);
+        let mut builder = ColumnsBuilder::default();
+        let mut columns_of: FxHashMap<String, (Arc<str>, Option<Arc<str>>)> = FxHashMap::default();
+        let mut timestamps = Vec::with_capacity(rows.len());
+        let mut ingested = Vec::with_capacity(rows.len());
+        let mut documents = Vec::with_capacity(rows.len());
+        let mut entry = String::new();
+        for (at, document, flat) in rows {
+            builder.next_row();
+            for leaf in flat.iter() {
+                if !columns_of.contains_key(leaf.path) {
+                    let place = match mapping.resolve(leaf.path) {
+                        Some(field) if field.kind == FieldType::Flattened => (field.path, field.key),
+                        _ => (Arc::from(leaf.path), None),
+                    };
+                    columns_of.insert(leaf.path.to_owned(), place);
+                }
+                let Some((path, key)) = columns_of.get(leaf.path) else { continue };
+                match key {
+                    None => builder.push(path, leaf.value),
+                    Some(key) => {
+                        entry.clear();
+                        entry.push_str(key);
+                        entry.push('\0');
+                        entry.push_str(leaf.value);
+                        builder.push(path, &entry);
+                    }
+                }
+            }
+            timestamps.push(at);
+            ingested.push(flat.values("event.ingested").next().map_or(NO_TIME, |leaf| millis(leaf.value)));
+            documents.push(document);
+        }
+        Self {
+            key: KEYS.fetch_add(1, Ordering::Relaxed),
+            index,
+            documents,
+            timestamps: timestamps.into(),
+            ingested: ingested.into(),
+            columns: builder.finish(),
+        }
+    }
+
+    fn pick<'a>(&'a self, rows: &'a [u32]) -> impl Iterator<Item = Result<&'a Document, ReadError>> + 'a {
+        rows.iter().map(|row| {
+            self.documents.get(*row as usize).ok_or_else(|| ReadError {
+                batch: self.index.to_string(),
+                reason: format!("there is no row {row}"),
+            })
+        })
+    }
+}
+
+fn bounds(times: &[i64]) -> (i64, i64) {
+    let known = || times.iter().copied().filter(|at| *at != NO_TIME);
+    (known().min().unwrap_or(NO_TIME), known().max().unwrap_or(NO_TIME))
+}
+
+impl Batch for MemoryBatch {
+    fn key(&self) -> u64 {
+        self.key
+    }
+
+    fn index(&self) -> &Arc<str> {
+        &self.index
+    }
+
+    fn rows(&self) -> usize {
+        self.documents.len()
+    }
+
+    fn timestamp_bounds(&self) -> (i64, i64) {
+        bounds(&self.timestamps)
+    }
+
+    fn ingested_bounds(&self) -> (i64, i64) {
+        bounds(&self.ingested)
+    }
+
+    fn timestamps(&self) -> Result<Arc<[i64]>, ReadError> {
+        Ok(self.timestamps.clone())
+    }
+
+    fn ingested(&self) -> Result<Arc<[i64]>, ReadError> {
+        Ok(self.ingested.clone())
+    }
+
+    fn paths(&self) -> Arc<[Arc<str>]> {
+        self.columns.paths.clone()
+    }
+
+    fn columns(&self, _paths: &[Arc<str>]) -> Result<ColumnSet, ReadError> {
+        Ok(self.columns.clone())
+    }
+
+    fn ids(&self, rows: &[u32]) -> Result<Vec<Arc<str>>, ReadError> {
+        self.pick(rows).map(|document| Ok(document?.id.clone())).collect()
+    }
+
+    fn documents(&self, rows: &[u32]) -> Result<Vec<Document>, ReadError> {
+        self.pick(rows).map(|document| Ok(document?.clone())).collect()
+    }
+}

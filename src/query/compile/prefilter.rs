@@ -1,0 +1,139 @@
+//! From a filter to a necessary condition that an index can check without reading events.
+//!
+//! A batch of events for which the condition is false holds no match and may be skipped; one for
+//! which it is true has to be searched. Only conditions on single texts of a column are used: an
+//! index can answer those from a dictionary or a Bloom filter.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::ecs::mapping::Mapping;
+use crate::query::eval::leaf::LeafTest;
+use crate::query::kernel::leaf_fields;
+use crate::query::plan::{Filter, Node};
+
+/// What must be true of a batch for the filter to match some event in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Necessary {
+    /// Nothing is known: every batch may hold a match.
+    Always,
+    /// No batch holds a match.
+    Never,
+    /// The column has one of these texts (of a flattened object: `key\0text`).
+    Text {
+        /// Path of the column.
+        column: Arc<str>,
+        /// The texts.
+        texts: Box<[Box<str>]>,
+    },
+    /// The column has some value.
+    Present {
+        /// Path of the column.
+        column: Arc<str>,
+    },
+    /// All of these.
+    All(Box<[Necessary]>),
+    /// One of these.
+    Some(Box<[Necessary]>),
+}
+
+/// What an index knows about a batch of events. Both answers may be "yes" for a thing that is not
+/// there, never "no" for one that is.
+pub trait Probe {
+    /// Whether some event has exactly this text in the column.
+    fn may_have(&self, column: &str, text: &str) -> bool;
+    /// Whether some event has any value in the column.
+    fn may_exist(&self, column: &str) -> bool;
+}
+
+impl Necessary {
+    /// The condition that `filter` implies under `mapping`, with date math resolved at `now`.
+    pub fn of(filter: &Filter, mapping: &Mapping, existing: &[Arc<str>], now: DateTime<Utc>) -> Self {
+        match &filter.node {
+            Node::All | Node::Not(_) => Self::Always,
+            Node::Nothing => Self::Never,
+            Node::And(children) => {
+                Self::all(children.iter().map(|c| Self::of(c, mapping, existing, now)).collect())
+            }
+            Node::Or(children) => {
+                Self::some(children.iter().map(|c| Self::of(c, mapping, existing, now)).collect())
+            }
+            Node::Nested { inner, .. } => Self::of(inner, mapping, existing, now),
+            Node::Exists { .. } | Node::Is { .. } | Node::Wildcard { .. } | Node::Range { .. } => {
+                Self::leaf(&filter.node, mapping, existing, now)
+            }
+        }
+    }
+
+    /// Whether a batch may hold a match.
+    pub fn may_match(&self, probe: &impl Probe) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Text { column, texts } => {
+                probe.may_exist(column) && texts.iter().any(|text| probe.may_have(column, text))
+            }
+            Self::Present { column } => probe.may_exist(column),
+            Self::All(children) => children.iter().all(|child| child.may_match(probe)),
+            Self::Some(children) => children.iter().any(|child| child.may_match(probe)),
+        }
+    }
+
+    fn leaf(node: &Node, mapping: &Mapping, existing: &[Arc<str>], now: DateTime<Utc>) -> Self {
+        let of_field = |field: crate::ecs::mapping::Field| {
+            let test = LeafTest::compile(node, &field, now);
+            if field.constant.is_some() {
+                return Self::Always;
+            }
+            match test.exact() {
+                Some(texts) => {
+                    let texts = texts.iter().map(|text| match &field.key {
+                        Some(key) => format!("{key}\0{text}").into(),
+                        None => text.clone(),
+                    });
+                    // Any key of a flattened object may carry the text, so the column cannot be probed.
+                    if field.kind == crate::ecs::types::FieldType::Flattened && field.key.is_none() {
+                        Self::Present { column: field.path }
+                    } else {
+                        Self::Text { column: field.path, texts: texts.collect() }
+                    }
+                }
+                None => Self::Present { column: field.path },
+            }
+        };
+        Self::some(leaf_fields(node, mapping, existing).into_iter().map(of_field).collect())
+    }
+
+    fn all(children: Vec<Self>) -> Self {
+        let mut out = Vec::with_capacity(children.len());
+        for child in children {
+            match child {
+                Self::Always => {}
+                Self::Never => return Self::Never,
+                other => out.push(other),
+            }
+        }
+        match out.len() {
+            0 => Self::Always,
+            1 => out.pop().unwrap_or(Self::Always),
+            _ => Self::All(out.into()),
+        }
+    }
+
+    fn some(children: Vec<Self>) -> Self {
+        let mut out = Vec::with_capacity(children.len());
+        for child in children {
+            match child {
+                Self::Never => {}
+                Self::Always => return Self::Always,
+                other => out.push(other),
+            }
+        }
+        match out.len() {
+            0 => Self::Never,
+            1 => out.pop().unwrap_or(Self::Never),
+            _ => Self::Some(out.into()),
+        }
+    }
+}
