@@ -8,5 +8,6 @@ pub mod clock;
 pub mod datemath;
 pub mod diagnostic;
 pub mod limits;
+pub mod nearest;
 pub mod span;
 pub mod window;

@@ -6,5 +6,11 @@
 //! Invariant: a [`model::Rule`] is immutable data; nothing a file said is lost
 //! ([`model::Rule::parameters`] keeps unknown fields too).
 
+pub mod cache;
+pub mod codes;
+pub mod compiled;
+pub mod filters;
+pub mod load;
 pub mod model;
 pub mod parameters;
+pub mod set;

@@ -3,4 +3,5 @@
 mod alert_ids;
 mod architecture;
 mod kql;
+mod rules;
 mod shared;

@@ -1,3 +1,4 @@
 //! One folder per query language: syntax tree, parser, lowering to the shared plan, printing.
 
+pub mod dsl;
 pub mod kql;

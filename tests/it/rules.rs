@@ -1,0 +1,35 @@
+//! Rule files: Elastic's own load, broken ones are explained, the cache changes nothing.
+
+use std::path::{Path, PathBuf};
+
+use tocsin::base::diagnostic::{Diagnostic, Level};
+use tocsin::rule::cache::CacheDir;
+use tocsin::rule::load::files::load_paths;
+use tocsin::rule::set::RuleSet;
+
+use crate::shared::shared_dir;
+
+fn elastic() -> Option<(PathBuf, RuleSet)> {
+    let dir = shared_dir()?.join("data/elastic-rules");
+    let set = load_paths(&[dir.join("rules"), dir.join("rules_building_block")], None);
+    Some((dir, set))
+}
+
+fn shown(diagnostics: &[Diagnostic], least: Level) -> String {
+    let wanted = diagnostics.iter().filter(|found| found.level >= least);
+    wanted.map(|found| format!("{:?} {found}\n", found.level)).collect()
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
+    let path = dir.join(name);
+    std::fs::write(&path, text).expect("writable");
+    path
+}
+
+#[test]
+fn every_rule_of_elastics_loads() {
+    let Some((_, set)) = elastic() else { return };
+    let text = shown(&set.diagnostics, Level::Error);
+    assert_eq!(text.lines().filter(|line| !line.contains("[KQL000]")).collect::<String>(), "");
+    assert!(set.rules.len() >= 400);
+}
