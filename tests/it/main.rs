@@ -2,6 +2,7 @@
 
 mod alert_ids;
 mod architecture;
+mod cloudtrail;
 mod kql;
 mod rules;
 mod shared;

@@ -1,0 +1,1 @@
+//! ECS documents as they come.
