@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::output::Format;
 use super::{
-    alerts, compile, completions, config, executions, ingest, rules, run, search, store, test, version,
+    alerts, compile, completions, config, doctor, executions, ingest, rules, run, search, store, test,
+    version,
 };
 
 /// Detection rules in Elastic's formats, run where your events are.
@@ -157,6 +158,8 @@ pub enum Command {
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Config(config::ConfigArgs),
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
+    Doctor(doctor::DoctorArgs),
+    #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Completions(completions::CompletionsArgs),
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Version(version::VersionArgs),
@@ -176,6 +179,7 @@ impl Command {
             Self::Executions(_) => "executions",
             Self::Store(_) => "store",
             Self::Config(_) => "config",
+            Self::Doctor(_) => "doctor",
             Self::Completions(_) => "completions",
             Self::Version(_) => "version",
         }

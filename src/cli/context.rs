@@ -266,9 +266,10 @@ impl Context {
         }
     }
 
-    /// Shows what the configuration is to be warned about.
-    pub(super) fn say_warnings(&self) {
-        if self.verbosity >= -1 {
+    /// Shows what the configuration is to be warned about: always when a service starts, else with
+    /// `-v`; `doctor` lists it too.
+    pub(super) fn say_warnings(&self, service: bool) {
+        if self.verbosity > 0 || (service && self.verbosity >= -1) {
             let mut stderr = io::stderr().lock();
             for (diagnostic, text) in &self.loaded.warnings {
                 drop(render::diagnostic(&mut stderr, diagnostic, text.as_deref(), self.stderr_style()));

@@ -11,6 +11,7 @@ pub mod compile;
 pub mod completions;
 pub mod config;
 pub mod context;
+pub mod doctor;
 pub mod error;
 pub mod executions;
 pub mod ingest;
@@ -95,7 +96,7 @@ fn start(cli: Cli) -> Result<Outcome, CliError> {
     let Cli { globals, command } = cli;
     let context = Context::build(&globals)?;
     crate::telemetry::init(&context.telemetry(command.is_service()));
-    context.say_warnings();
+    context.say_warnings(command.is_service());
     if command.needs_events() {
         context.require_embedded(command.name())?;
     }
@@ -116,6 +117,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliError> {
         Command::Executions(args) => executions::run(args, context),
         Command::Store(args) => store::run(args, context),
         Command::Config(args) => config::run(args, context),
+        Command::Doctor(args) => doctor::run(args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Version(args) => version::run(args, context),
     }

@@ -158,7 +158,7 @@ impl miette::Diagnostic for Drawn<'_> {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let span = self.found.span?;
         Some(Box::new(std::iter::once(LabeledSpan::new(
-            Some("here".to_owned()),
+            None,
             span.start,
             span.end.saturating_sub(span.start).max(1),
         ))))

@@ -12,6 +12,7 @@ use super::Config;
 use super::keys::{self, KEYS, Key, Kind};
 use super::units::{ByteSize, TimeSpan};
 use crate::base::diagnostic::Diagnostic;
+use crate::base::nearest::nearest;
 use crate::base::span::{Span, line_column};
 
 /// Largest configuration file that is read, bytes.
@@ -152,7 +153,7 @@ fn layer(
                 if let Some(span) = error.span() {
                     found = found.at(text, Span::new(span.start, span.end));
                 }
-                return Err(vec![(found.with_path(path), Some(text.clone()))]);
+                return Err(vec![(found.with_path(path), Some(masked(text, &suspicious(text))))]);
             }
         }
     }
@@ -176,7 +177,7 @@ fn layer(
             Ok(config) => {
                 let mut warnings = std::mem::take(&mut reading.warnings);
                 warnings.extend(reading.without_effect());
-                let text = file.as_ref().map(|(_, text)| text.clone());
+                let text = file.as_ref().map(|(_, text)| masked(text, &reading.secrets));
                 return Ok(Loaded {
                     config,
                     file: file.map(|(path, _)| path),
@@ -188,7 +189,7 @@ fn layer(
             Err(found) => reading.say(found),
         }
     }
-    let text = file.map(|(_, text)| text);
+    let text = file.map(|(_, text)| masked(&text, &reading.secrets));
     Err(reading.errors.into_iter().map(|found| (found, text.clone())).collect())
 }
 
@@ -261,6 +262,8 @@ struct Reading {
     origins: BTreeMap<String, Origin>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
+    /// Where secrets are written out.
+    secrets: Vec<Bytes>,
 }
 
 type Bytes = std::ops::Range<usize>;
@@ -348,7 +351,7 @@ impl Reading {
             return self.leaf(key, full, value);
         }
         let known = keys::children(prefix);
-        let help = match closest(name, &known) {
+        let help = match nearest(name, known.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("known here: `{}`", known.join("`, `")),
         };
@@ -386,6 +389,10 @@ impl Reading {
     fn leaf(&mut self, key: &'static Key, full: &str, value: &Spanned<DeValue<'_>>) -> Option<Value> {
         let (line, _) = line_column(&self.text, value.span().start);
         self.origins.insert(full.to_owned(), Origin::File(line));
+        // A connector's settings may be secret: only its type will know which.
+        if key.kind == Kind::Secret || key.path == "connector[].*" {
+            self.secrets.push(value.span());
+        }
         match checked(key.kind, &json(value.get_ref()), &self.base) {
             Ok(read) => {
                 if key.kind == Kind::Secret && read.is_string() {
@@ -402,7 +409,7 @@ impl Reading {
             Err(reason) => {
                 self.error(
                     "CONF004",
-                    format!("`{full}`: {reason}"),
+                    format!("`{full}`{} {reason}", if reason.starts_with("is ") { "" } else { ":" }),
                     Some(format!("expected: {}", key.kind.words())),
                     &value.span(),
                 );
@@ -419,10 +426,10 @@ impl Reading {
                 // One underscore: a flag's variable, or somebody else's.
                 if name.contains("__") {
                     let known: Vec<String> = KEYS.iter().filter_map(Key::variable).collect();
-                    let known: Vec<&str> = known.iter().map(String::as_str).collect();
                     let mut found =
                         Diagnostic::error("CONF003", format!("environment variable `{name}` names no key"));
-                    found.help = closest(name, &known).map(|meant| format!("did you mean `{meant}`?"));
+                    found.help = nearest(name, known.iter().map(String::as_str))
+                        .map(|meant| format!("did you mean `{meant}`?"));
                     self.say(found);
                 }
                 continue;
@@ -512,7 +519,7 @@ fn checked(kind: Kind, value: &Value, base: &Path) -> Result<Value, String> {
         }
         Kind::Choice(words) => match text()? {
             word if words.contains(&word) => Ok(value.clone()),
-            word => Err(match closest(word, words) {
+            word => Err(match nearest(word, words.iter().copied()) {
                 Some(meant) => format!("`{word}` is not known here; did you mean `{meant}`?"),
                 None => format!("`{word}` is not known here"),
             }),
@@ -613,35 +620,40 @@ fn json_words(value: &Value) -> &'static str {
     }
 }
 
-/// The known word that `word` was probably meant to be.
-pub fn closest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
-    let limit = word.chars().count().div_ceil(3).max(1);
-    known
-        .iter()
-        .map(|candidate| (edits(&word.to_lowercase(), &candidate.to_lowercase()), *candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
-/// Edit distance (insert, delete, replace).
-fn edits(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, a) in left.chars().enumerate() {
-        let mut diagonal = index;
-        let mut previous = index + 1;
-        if let Some(first) = row.first_mut() {
-            *first = previous;
-        }
-        for (cell, b) in row.iter_mut().skip(1).zip(&right) {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = *cell;
-            *cell = replaced.min(diagonal + 1).min(previous + 1);
-            previous = *cell;
+/// `text` with every secret in it replaced by asterisks, byte for byte as long, so that places
+/// stay where they are: excerpts of it are shown.
+fn masked(text: &str, secrets: &[Bytes]) -> String {
+    let mut masked = String::with_capacity(text.len());
+    for (offset, c) in text.char_indices() {
+        if c != '\n' && secrets.iter().any(|span| span.contains(&offset)) {
+            masked.extend(std::iter::repeat_n('*', c.len_utf8()));
+        } else {
+            masked.push(c);
         }
     }
-    row.last().copied().unwrap_or(0)
+    masked
+}
+
+/// What may be secret in a text that is no TOML: the rest of each line after a key that sounds
+/// like one.
+fn suspicious(text: &str) -> Vec<Bytes> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let lower = line.to_ascii_lowercase();
+        let after = ["password", "api_key", "bearer", "token", "secret", "webhook_url"]
+            .iter()
+            .filter_map(|word| lower.find(word))
+            .min()
+            .and_then(|word| {
+                lower.get(word..).and_then(|rest| rest.find('=')).map(|equals| word + equals + 1)
+            });
+        if let Some(after) = after {
+            found.push(start + after..start + line.len());
+        }
+        start += line.len();
+    }
+    found
 }
 
 #[cfg(test)]

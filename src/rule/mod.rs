@@ -14,3 +14,4 @@ pub mod load;
 pub mod model;
 pub mod parameters;
 pub mod set;
+pub mod shipped;

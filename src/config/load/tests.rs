@@ -183,7 +183,17 @@ fn the_table_of_keys_and_the_types_say_the_same() {
 }
 
 #[test]
-fn close_words_are_found_and_distant_ones_are_not() {
-    assert_eq!(closest("retntion", &["retention", "bind"]), Some("retention"));
-    assert_eq!(closest("zzz", &["retention", "bind"]), None);
+fn secrets_are_not_in_what_is_shown() {
+    let show = |text: &str| {
+        let file = Some((PathBuf::from("tocsin.toml"), text.to_owned()));
+        let found = layer(file, Vec::new(), &LoadRequest::default(), Vec::new()).unwrap_err();
+        found[0].1.clone().unwrap()
+    };
+    let shown = show("[[backend]]\nname = 1\nurl = [\"http://h\"]\nauth = { bearer = \"hunterä2\" }\n");
+    assert!(shown.contains("bearer = ***********") && shown.contains("name = 1"), "{shown}");
+    assert!(
+        !show("[[connector]]\nname = 1\ntype = \"slack\"\nwebhook_url = \"https://hunter2\"\n")
+            .contains("hunter2")
+    );
+    assert!(!show("password = \"hunter2\" x\n").contains("hunter2"));
 }
