@@ -1,30 +1,19 @@
 //! The reference semantics: does a document match a [`Filter`] under a mapping?
 //!
+//! What it is: a filter compiled for a mapping ([`Matcher`]), the judgement of one value
+//! ([`leaf::LeafTest`]), the fields a pattern names ([`target`]), and the story of a verdict
+//! ([`explain`]).
+//! What it is not: fast on many filters; that is [`crate::query::kernel`].
 //! Invariant: the kernel over columns calls the same leaf test ([`leaf::LeafTest`]) on the same
 //! text, so the two can differ only in how rows are combined.
 
+pub mod analysis;
+pub mod explain;
 pub mod leaf;
+mod matcher;
+mod nested;
+pub mod target;
+mod test;
+pub mod wildcard;
 
-use chrono::{DateTime, Utc};
-
-use crate::ecs::flat::FlatDoc;
-use crate::ecs::mapping::Mapping;
-use crate::query::plan::Filter;
-
-/// A filter compiled against a mapping and a "now".
-#[derive(Debug, Clone)]
-pub struct Matcher {}
-
-impl Matcher {
-    /// Compiles `filter`: field names are resolved, values coerced, date math evaluated at `now`.
-    pub fn compile(filter: &Filter, mapping: &Mapping, now: DateTime<Utc>) -> Self {
-        let _ = (filter, mapping, now);
-        Self {}
-    }
-
-    /// Whether the document with these leaves matches. `source` is needed only by nested filters.
-    pub fn matches(&self, doc: &FlatDoc, source: Option<&serde_json::Value>) -> bool {
-        let _ = (doc, source);
-        false
-    }
-}
+pub use matcher::{Matcher, values_of};
