@@ -21,3 +21,9 @@ pub const MAX_SIGNALS_DEFAULT: u32 = 100;
 /// Most distinct field paths an index mapping learns by itself; further ones are kept in the
 /// source but cannot be searched (Elasticsearch: `index.mapping.total_fields.limit`).
 pub const MAPPING_FIELDS: usize = 10_000;
+/// Size up to which the ratio of [`DECODE_RATIO`] is not looked at, bytes.
+pub const DECODE_RATIO_FROM: u64 = 64 * 1024 * 1024;
+/// Most rejected records that a report of `ingest` lists; the rest is counted.
+pub const REJECTS_LISTED: usize = 1_000;
+/// A file whose first records are all rejected is given up after this many.
+pub const REJECTS_BEFORE_GIVING_UP: u64 = 1_000;

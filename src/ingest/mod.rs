@@ -7,6 +7,11 @@
 //! Invariant: bounded memory whatever the input is, and every record that does not become a
 //! document is reported with its place and the reason.
 
+pub mod decode;
+pub mod formats;
 pub mod java_text;
 pub mod normalize;
+pub mod pipeline;
+pub mod reader;
+pub mod sources;
 pub mod tape;

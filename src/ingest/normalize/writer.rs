@@ -173,6 +173,43 @@ impl EcsWriter {
         }
     }
 
+    /// The members of `object` inside the object that is open, without those whose whole path
+    /// `skip` refuses. `path` is the object's own path, empty at the root; it is left as it was.
+    pub fn members(&mut self, path: &mut String, object: Value<'_>, skip: &impl Fn(&str) -> bool) {
+        let length = path.len();
+        for member in object.children() {
+            if length > 0 {
+                path.push('.');
+            }
+            path.push_str(&member.key());
+            if !skip(path) {
+                self.member(member.raw_key());
+                self.whole(path, member, skip);
+            }
+            path.truncate(length);
+        }
+    }
+
+    /// A value of any shape, as it is but for what `skip` refuses.
+    fn whole(&mut self, path: &mut String, value: Value<'_>, skip: &impl Fn(&str) -> bool) {
+        match value.kind() {
+            Kind::Object => {
+                self.source.push('{');
+                self.members(path, value, skip);
+                self.source.push('}');
+            }
+            Kind::Array => {
+                self.source.push('[');
+                for item in value.children() {
+                    self.separate();
+                    self.whole(path, item, skip);
+                }
+                self.source.push(']');
+            }
+            Kind::String | Kind::Number | Kind::Boolean | Kind::Null => self.value(value, path),
+        }
+    }
+
     /// Opens an array of objects.
     pub fn begin_list(&mut self, key: &str) {
         let start = self.source.len();

@@ -1,0 +1,240 @@
+//! From the bytes of a file to its content: gzip and zstd by what they start with, never by name.
+//!
+//! Members that were concatenated are read one after the other. What can be decoded before an error
+//! is handed out before the error is. Size and ratio are capped, so a bomb ends early.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::base::limits::{DECODE_RATIO, DECODE_RATIO_FROM, DECODED_FILE_BYTES};
+
+/// Why a file cannot be decoded to its end. What came before was handed out.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The compressed data ends too early, as when a file was copied while it was written.
+    #[error("the compressed data is cut off (after {decoded} decoded bytes)")]
+    Truncated {
+        /// Bytes that were decoded.
+        decoded: u64,
+    },
+    /// The compressed data is damaged.
+    #[error("the compressed data is damaged (after {decoded} decoded bytes): {reason}")]
+    Corrupt {
+        /// Bytes that were decoded.
+        decoded: u64,
+        /// What the decoder says.
+        reason: String,
+    },
+    /// The content is larger than [`DECODED_FILE_BYTES`].
+    #[error("the content is larger than {DECODED_FILE_BYTES} bytes")]
+    TooLarge,
+    /// Ever so little data becomes ever so much.
+    #[error(
+        "{compressed} compressed bytes became {decoded}: more than {DECODE_RATIO} to 1, taken for a decompression bomb"
+    )]
+    Bomb {
+        /// Compressed bytes read.
+        compressed: u64,
+        /// Bytes they became.
+        decoded: u64,
+    },
+    /// The file cannot be read.
+    #[error("cannot read: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Counts the bytes that pass.
+struct Counted<R> {
+    inner: R,
+    count: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.count.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+type Input = BufReader<Counted<Box<dyn Read + Send>>>;
+
+enum Body {
+    Plain(Input),
+    Gzip(Box<MultiGzDecoder<Input>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, Input>>),
+}
+
+/// A file's content, decoded as it is read.
+pub struct Decoder {
+    body: Body,
+    compressed: Arc<AtomicU64>,
+    decoded: u64,
+    cap: u64,
+}
+
+const READ_BUFFER: usize = 128 * 1024;
+
+impl Decoder {
+    /// A decoder over `input`; its first bytes say how it is compressed.
+    ///
+    /// # Errors
+    /// When the first bytes cannot be read.
+    pub fn new(input: Box<dyn Read + Send>) -> Result<Self, DecodeError> {
+        Self::with_cap(input, DECODED_FILE_BYTES)
+    }
+
+    /// As [`Decoder::new`] with another cap on the size of the content.
+    ///
+    /// # Errors
+    /// When the first bytes cannot be read.
+    pub fn with_cap(input: Box<dyn Read + Send>, cap: u64) -> Result<Self, DecodeError> {
+        let compressed = Arc::new(AtomicU64::new(0));
+        let counted = Counted { inner: input, count: Arc::clone(&compressed) };
+        let mut input = BufReader::with_capacity(READ_BUFFER, counted);
+        // A short first read (a pipe) may hold less than the four bytes; only gzip needs but two.
+        let head = input.fill_buf()?;
+        let body = if head.starts_with(&[0x1f, 0x8b]) {
+            Body::Gzip(Box::new(MultiGzDecoder::new(input)))
+        } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+            Body::Zstd(Box::new(zstd::stream::read::Decoder::with_buffer(input)?))
+        } else {
+            Body::Plain(input)
+        };
+        Ok(Self { body, compressed, decoded: 0, cap })
+    }
+
+    /// Compressed bytes read so far, shared so that progress can be watched.
+    pub fn compressed(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.compressed)
+    }
+
+    /// Reads decoded bytes into `buffer`; 0 means the end.
+    ///
+    /// # Errors
+    /// When the data is cut off or damaged, or a cap is passed.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DecodeError> {
+        let result = match &mut self.body {
+            Body::Plain(inner) => inner.read(buffer),
+            Body::Gzip(inner) => inner.read(buffer),
+            Body::Zstd(inner) => inner.read(buffer),
+        };
+        let decoded = self.decoded;
+        let read = match result {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(DecodeError::Truncated { decoded });
+            }
+            Err(error) if error.raw_os_error().is_some() => return Err(DecodeError::Io(error)),
+            Err(error) => return Err(DecodeError::Corrupt { decoded, reason: error.to_string() }),
+        };
+        self.decoded += read as u64;
+        if self.decoded > self.cap {
+            return Err(DecodeError::TooLarge);
+        }
+        let compressed = self.compressed.load(Ordering::Relaxed);
+        if self.decoded > DECODE_RATIO_FROM && self.decoded / DECODE_RATIO > compressed {
+            return Err(DecodeError::Bomb { compressed, decoded: self.decoded });
+        }
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn gzip(data: &[u8]) -> Vec<u8> {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        out.write_all(data).unwrap();
+        out.finish().unwrap()
+    }
+
+    /// Everything that can be read, and the error that ended it.
+    fn read(data: Vec<u8>, cap: u64) -> (Vec<u8>, Option<DecodeError>) {
+        let mut decoder = Decoder::with_cap(Box::new(io::Cursor::new(data)), cap).unwrap();
+        let mut out = Vec::new();
+        let mut buffer = vec![0; 4096];
+        loop {
+            match decoder.read(&mut buffer) {
+                Ok(0) => return (out, None),
+                Ok(read) => out.extend_from_slice(&buffer[..read]),
+                Err(error) => return (out, Some(error)),
+            }
+        }
+    }
+
+    const ALL: u64 = u64::MAX;
+
+    #[test]
+    fn compression_is_told_by_content() {
+        for data in [b"plain".to_vec(), gzip(b"plain"), zstd::encode_all(&b"plain"[..], 1).unwrap()] {
+            let (out, error) = read(data, ALL);
+            assert_eq!(out, b"plain");
+            assert!(error.is_none());
+        }
+        assert!(read(Vec::new(), ALL).1.is_none());
+    }
+
+    #[test]
+    fn concatenated_members_are_one_content() {
+        assert_eq!(read([gzip(b"one "), gzip(b"two")].concat(), ALL).0, b"one two");
+        let frames = [zstd::encode_all(&b"one "[..], 1).unwrap(), zstd::encode_all(&b"two"[..], 1).unwrap()];
+        assert_eq!(read(frames.concat(), ALL).0, b"one two");
+    }
+
+    #[test]
+    fn cut_off_data_is_kept_and_told() {
+        let text: Vec<u8> = (0..200_000u32).flat_map(|n| n.to_string().into_bytes()).collect();
+        for whole in [gzip(&text), zstd::encode_all(&text[..], 3).unwrap()] {
+            let (out, error) = read(whole[..whole.len() / 2].to_vec(), ALL);
+            assert!(out.len() > 10_000, "{} bytes kept", out.len());
+            assert!(text.starts_with(&out));
+            assert!(matches!(error, Some(DecodeError::Truncated { .. })), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn damaged_data_is_told() {
+        let mut data = gzip(&vec![7; 100_000]);
+        let middle = data.len() / 2;
+        data[middle] ^= 0xff;
+        data[middle + 1] ^= 0xff;
+        let error = read(data, ALL).1.unwrap();
+        assert!(error.to_string().contains("damaged"), "{error}");
+        let garbage = [gzip(b"one"), b"garbage after it".to_vec()].concat();
+        let (out, error) = read(garbage, ALL);
+        assert_eq!(out, b"one");
+        assert!(matches!(error, Some(DecodeError::Corrupt { .. })), "{error:?}");
+    }
+
+    #[test]
+    fn size_is_capped() {
+        let (out, error) = read(gzip(&vec![0; 1_000_000]), 100_000);
+        assert!(matches!(error, Some(DecodeError::TooLarge)));
+        assert!(out.len() <= 100_000);
+    }
+
+    #[test]
+    fn a_bomb_ends_early() {
+        // 1 GiB of zeros: as gzip about 1 MB, which is below the ratio; as zstd some 30 kB.
+        let zeros = io::repeat(0).take(1 << 30);
+        let bomb = zstd::encode_all(zeros, 1).unwrap();
+        let mut decoder = Decoder::new(Box::new(io::Cursor::new(bomb))).unwrap();
+        let mut buffer = vec![0; 1 << 20];
+        let mut total = 0u64;
+        let error = loop {
+            match decoder.read(&mut buffer) {
+                Ok(read) => total += read as u64,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, DecodeError::Bomb { .. }), "{error}");
+        assert!(total <= DECODE_RATIO_FROM + (1 << 20), "{total}");
+    }
+}
