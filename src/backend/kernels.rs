@@ -10,8 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::ecs::mapping::Mapping;
 use crate::query::compile::prefilter::Necessary;
 use crate::query::eval::Matcher;
-use crate::query::eval::target::{depends_on_paths, targets};
-use crate::query::kernel::Kernel;
+use crate::query::kernel::{Kernel, depends_on_existing, leaf_fields};
 use crate::query::plan::{Filter, Node};
 
 /// Identity of a filter: its content and how each of its fields is typed. Equal keys mean equal
@@ -74,7 +73,7 @@ impl Kernels {
         }
         let moving = depends_on_now(filter);
         let mut open = false;
-        for_each_leaf(filter, None, &mut |leaf, _| open |= depends_on_paths(leaf, mapping));
+        for_each_leaf(filter, &mut |leaf| open |= depends_on_existing(leaf, mapping));
         let existing = if open { existing() } else { Arc::from([]) };
         let prepared = Arc::new(Prepared {
             filter: filter.clone(),
@@ -127,7 +126,7 @@ impl Kernels {
 
 fn key(filter: &Filter, mapping: &Mapping, existing: &[Arc<str>]) -> FilterKey {
     let mut fields = Vec::new();
-    for_each_leaf(filter, None, &mut |leaf, nested| fields.push(targets(leaf, mapping, existing, nested)));
+    for_each_leaf(filter, &mut |leaf| fields.push(leaf_fields(leaf, mapping, existing)));
     hashed(|state| {
         filter.hash(state);
         fields.hash(state);
@@ -147,7 +146,7 @@ fn hashed(write: impl Fn(&mut DefaultHasher)) -> FilterKey {
 /// Whether some value is date math on "now"; on a field that is no date this is only careful.
 fn depends_on_now(filter: &Filter) -> bool {
     let mut found = false;
-    for_each_leaf(filter, None, &mut |leaf, _| {
+    for_each_leaf(filter, &mut |leaf| {
         let is_now = |text: &Option<Arc<str>>| text.as_deref().is_some_and(mentions_now);
         found |= match leaf {
             Node::Is { value, .. } => mentions_now(value),
@@ -164,17 +163,15 @@ fn mentions_now(text: &str) -> bool {
     text.trim_start().get(..3).is_some_and(|start| start.eq_ignore_ascii_case("now"))
 }
 
-/// Visits every leaf with the nested object it looks into.
-fn for_each_leaf(filter: &Filter, nested: Option<&str>, visit: &mut impl FnMut(&Node, Option<&str>)) {
+fn for_each_leaf(filter: &Filter, visit: &mut impl FnMut(&Node)) {
     match &filter.node {
         Node::All | Node::Nothing => {}
         Node::And(children) | Node::Or(children) => {
             for child in children {
-                for_each_leaf(child, nested, visit);
+                for_each_leaf(child, visit);
             }
         }
-        Node::Not(child) => for_each_leaf(child, nested, visit),
-        Node::Nested { path, inner } => for_each_leaf(inner, Some(path), visit),
-        leaf => visit(leaf, nested),
+        Node::Not(child) | Node::Nested { inner: child, .. } => for_each_leaf(child, visit),
+        leaf => visit(leaf),
     }
 }

@@ -6,5 +6,46 @@
 //! Invariant: an acknowledged event survives a crash; a segment never changes once it is named in
 //! the manifest.
 
+mod append;
 pub mod batch;
-pub mod state;
+mod bulk;
+mod cache;
+mod document;
+mod error;
+mod hot;
+mod instant;
+mod manifest;
+mod mappings;
+mod merge;
+mod open;
+mod options;
+mod pattern;
+mod probe;
+mod rows;
+mod seal;
+mod segment;
+mod snapshot;
+mod sweep;
+mod texts;
+
+pub use bulk::BulkWriter;
+pub use error::StoreError;
+pub use open::Store;
+pub use options::{Pruning, StoreOptions};
+pub use snapshot::{Snapshot, TimeBounds};
+
+/// What became of events handed to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Appended {
+    /// Events that are new.
+    pub indexed: u64,
+    /// Events whose `_id` the index had already, or that came twice.
+    pub duplicates: u64,
+}
+
+impl std::ops::AddAssign for Appended {
+    fn add_assign(&mut self, other: Self) {
+        self.indexed += other.indexed;
+        self.duplicates += other.duplicates;
+    }
+}

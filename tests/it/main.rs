@@ -3,7 +3,7 @@
 mod alert_ids;
 mod architecture;
 mod cloudtrail;
-mod equivalence;
 mod kql;
 mod rules;
 mod shared;
+mod store;

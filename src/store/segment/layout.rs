@@ -1,0 +1,223 @@
+//! Names and types of a segment's columns.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
+
+use crate::store::instant::Form;
+use crate::store::options::SEGMENT_COLUMNS;
+use crate::store::rows::{Group, INGESTED, TIMESTAMP};
+
+pub(crate) const ID: &str = "_id";
+pub(crate) const SOURCE: &str = "_source";
+pub(crate) const ORIGINAL: &str = "event.original";
+pub(crate) const OTHER: &str = "_other";
+/// Before the name of a time column whose texts are kept.
+pub(crate) const TEXT: &str = "_text.";
+/// Metadata of a time column whose texts are rebuilt: the name of their [`Form`].
+pub(crate) const FORM: &str = "tocsin.form";
+/// Metadata of the file.
+pub(crate) const FORMAT: &str = "tocsin.format";
+/// Version of the layout.
+pub(crate) const VERSION: &str = "1";
+
+/// How a field path lies in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ColumnPlan {
+    pub(crate) path: Arc<str>,
+    /// Some event has several values.
+    pub(crate) list: bool,
+    /// Flattened: `{key, value}` entries.
+    pub(crate) keyed: bool,
+    /// Nearly every value is different: a dictionary would cost and save nothing.
+    pub(crate) plain: bool,
+    /// Distinct values, for the bloom filter's size.
+    pub(crate) distinct: u64,
+    /// Values in all, to choose which columns share [`OTHER`].
+    pub(crate) values: u64,
+}
+
+/// How one time column lies in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TimePlan {
+    /// No event has it.
+    Absent,
+    /// Rebuilt from milliseconds.
+    Form(Form),
+    /// Kept as text beside the milliseconds.
+    Text,
+}
+
+/// The columns of one file.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) timestamp: TimePlan,
+    pub(crate) ingested: TimePlan,
+    /// Paths with a column of their own, sorted; time columns are among them when kept as text.
+    pub(crate) columns: Vec<ColumnPlan>,
+    /// Paths that share [`OTHER`], sorted.
+    pub(crate) other: Vec<Arc<str>>,
+    pub(crate) originals: bool,
+}
+
+fn reserved(path: &str) -> bool {
+    matches!(path, ID | SOURCE | ORIGINAL | OTHER) || path.starts_with(TEXT)
+}
+
+impl Plan {
+    /// The plan for a file with just these rows.
+    pub(crate) fn of(group: &Group) -> Self {
+        let mut plans = Vec::new();
+        for (path, coded) in &group.columns {
+            let values = coded.codes.len() as u64;
+            let distinct = coded.values.len() as u64;
+            plans.push(ColumnPlan {
+                path: Arc::clone(path),
+                list: coded.offsets.is_some(),
+                keyed: coded.keyed,
+                plain: distinct > 4096 && distinct.saturating_mul(2) > values,
+                distinct,
+                values,
+            });
+        }
+        let form = |path: &str, times: &[i64]| match group.columns.iter().find(|(p, _)| &**p == path) {
+            None => TimePlan::Absent,
+            Some((_, coded)) => {
+                let form = Form::ALL.into_iter().find(|form| coded.rebuilt(*form, times));
+                form.map_or(TimePlan::Text, TimePlan::Form)
+            }
+        };
+        Self::new(
+            plans,
+            form(TIMESTAMP, &group.timestamps),
+            form(INGESTED, &group.ingested),
+            group.has_original.iter().any(|has| *has),
+        )
+    }
+
+    /// Chooses which columns share [`OTHER`].
+    pub(crate) fn new(
+        mut plans: Vec<ColumnPlan>,
+        timestamp: TimePlan,
+        ingested: TimePlan,
+        originals: bool,
+    ) -> Self {
+        plans.retain(|plan| match &*plan.path {
+            TIMESTAMP => timestamp == TimePlan::Text,
+            INGESTED => ingested == TimePlan::Text,
+            _ => true,
+        });
+        // Text columns of times come first, so that they are never among the others.
+        plans.sort_by_key(|plan| {
+            (
+                reserved(&plan.path),
+                !is_time(&plan.path),
+                std::cmp::Reverse(plan.values),
+                Arc::clone(&plan.path),
+            )
+        });
+        let own = plans.iter().take(SEGMENT_COLUMNS).take_while(|plan| !reserved(&plan.path)).count();
+        let mut other: Vec<Arc<str>> = plans.split_off(own).into_iter().map(|plan| plan.path).collect();
+        other.sort();
+        plans.sort_by(|a, b| a.path.cmp(&b.path));
+        Self { timestamp, ingested, columns: plans, other, originals }
+    }
+
+    /// All field paths in the file, sorted.
+    pub(crate) fn paths(&self) -> Vec<Arc<str>> {
+        let mut paths: Vec<Arc<str>> = self
+            .columns
+            .iter()
+            .map(|plan| Arc::clone(&plan.path))
+            .chain(self.other.iter().cloned())
+            .collect();
+        for (path, plan) in [(TIMESTAMP, self.timestamp), (INGESTED, self.ingested)] {
+            if matches!(plan, TimePlan::Form(_)) {
+                paths.push(Arc::from(path));
+            }
+        }
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
+    pub(crate) fn fields(&self) -> Fields {
+        let time = |path: &str, plan: TimePlan| {
+            let field =
+                Field::new(path, DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true);
+            match plan {
+                TimePlan::Form(form) => field.with_metadata(std::collections::HashMap::from([(
+                    FORM.to_owned(),
+                    form.name().to_owned(),
+                )])),
+                _ => field,
+            }
+        };
+        let mut fields = vec![time(TIMESTAMP, self.timestamp)];
+        if self.ingested != TimePlan::Absent {
+            fields.push(time(INGESTED, self.ingested));
+        }
+        fields.push(Field::new(ID, DataType::Utf8, false));
+        for plan in &self.columns {
+            fields.push(plan.field());
+        }
+        if !self.other.is_empty() {
+            fields.push(Field::new(OTHER, list_of(entries("path")), true));
+        }
+        fields.push(Field::new(SOURCE, DataType::Utf8, false));
+        if self.originals {
+            fields.push(Field::new(ORIGINAL, DataType::Utf8, true));
+        }
+        fields.into()
+    }
+}
+
+fn is_time(path: &str) -> bool {
+    matches!(path, TIMESTAMP | INGESTED)
+}
+
+impl ColumnPlan {
+    /// The column's name in the file.
+    pub(crate) fn name(&self) -> String {
+        column_name(&self.path)
+    }
+
+    pub(crate) fn item(&self) -> DataType {
+        if self.plain { DataType::Utf8 } else { dictionary() }
+    }
+
+    fn field(&self) -> Field {
+        let kind = match (self.keyed, self.list) {
+            (true, _) => list_of(entries("key")),
+            (false, true) => list_of(self.item()),
+            (false, false) => self.item(),
+        };
+        Field::new(self.name(), kind, true)
+    }
+}
+
+/// The name of the column that holds the texts of `path`.
+pub(crate) fn column_name(path: &str) -> String {
+    if is_time(path) { format!("{TEXT}{path}") } else { path.to_owned() }
+}
+
+pub(crate) fn dictionary() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+pub(crate) fn element(kind: DataType) -> FieldRef {
+    Arc::new(Field::new("element", kind, true))
+}
+
+fn list_of(kind: DataType) -> DataType {
+    DataType::List(element(kind))
+}
+
+/// `{key, value}` or `{path, value}`.
+pub(crate) fn entries(key: &str) -> DataType {
+    DataType::Struct(entry_fields(key))
+}
+
+pub(crate) fn entry_fields(key: &str) -> Fields {
+    vec![Field::new(key, dictionary(), true), Field::new("value", dictionary(), true)].into()
+}

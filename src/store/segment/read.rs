@@ -1,0 +1,394 @@
+//! Reading a segment's file: footer, columns, some rows' documents.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::record_batch::RecordBatch;
+use hashbrown::HashTable;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
+use parquet::bloom_filter::Sbbf;
+use parquet::file::metadata::PageIndexPolicy;
+use rustc_hash::FxHashMap;
+
+use super::decode;
+use super::layout::{FORM, ID, ORIGINAL, OTHER, SOURCE, column_name};
+use crate::ecs::columns::Column;
+use crate::store::batch::ReadError;
+use crate::store::cache::{Cache, Part};
+use crate::store::instant::Form;
+use crate::store::rows::{Coded, INGESTED, TIMESTAMP};
+
+/// A footer, and where each column is.
+pub(crate) struct Footer {
+    metadata: ArrowReaderMetadata,
+    roots: FxHashMap<String, usize>,
+}
+
+/// All ids of a row group.
+pub(crate) struct Ids {
+    pub(crate) ids: Vec<Arc<str>>,
+    table: HashTable<u32>,
+    hasher: hashbrown::DefaultHashBuilder,
+}
+
+impl Ids {
+    fn new(ids: Vec<Arc<str>>) -> Self {
+        use std::hash::BuildHasher;
+        let hasher = hashbrown::DefaultHashBuilder::default();
+        let mut table = HashTable::with_capacity(ids.len());
+        for (row, id) in ids.iter().enumerate() {
+            let row = u32::try_from(row).unwrap_or(u32::MAX);
+            table.insert_unique(hasher.hash_one(&**id), row, |row| {
+                hasher.hash_one(ids.get(*row as usize).map_or("", |id| &**id))
+            });
+        }
+        Self { ids, table, hasher }
+    }
+
+    pub(crate) fn contains(&self, id: &str) -> bool {
+        use std::hash::BuildHasher;
+        let same = |row: &u32| self.ids.get(*row as usize).is_some_and(|found| &**found == id);
+        self.table.find(self.hasher.hash_one(id), same).is_some()
+    }
+}
+
+/// A document's stored parts.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) id: Arc<str>,
+    pub(crate) source: String,
+    pub(crate) original: Option<String>,
+}
+
+/// A segment's file with the cache in front of it.
+#[derive(Clone)]
+pub(crate) struct SegmentFile {
+    pub(crate) path: PathBuf,
+    pub(crate) cache: Arc<Cache>,
+    /// The segment's number, shifted to leave room for row groups.
+    pub(crate) key: u64,
+}
+
+/// Row groups a segment may have, so that every batch has a key of its own.
+pub(crate) const GROUPS: u64 = 1 << 12;
+
+impl SegmentFile {
+    pub(crate) fn group_key(&self, group: usize) -> u64 {
+        self.key + group as u64
+    }
+
+    fn failed(&self, reason: impl std::fmt::Display) -> ReadError {
+        ReadError { batch: self.path.display().to_string(), reason: reason.to_string() }
+    }
+
+    fn open(&self) -> Result<File, ReadError> {
+        File::open(&self.path).map_err(|e| self.failed(e))
+    }
+
+    /// The footer; with the places of pages when documents are to be read.
+    pub(crate) fn footer(&self, pages: bool) -> Result<Arc<Footer>, ReadError> {
+        let part = if pages { Part::Pages } else { Part::Footer };
+        if let Some(footer) = self.cache.get::<Footer>(self.key, &part) {
+            return Ok(footer);
+        }
+        let policy = if pages { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+        let options = ArrowReaderOptions::new()
+            .with_column_index_policy(PageIndexPolicy::Skip)
+            .with_offset_index_policy(policy);
+        let metadata = ArrowReaderMetadata::load(&self.open()?, options).map_err(|e| self.failed(e))?;
+        let roots =
+            metadata.schema().fields().iter().enumerate().map(|(at, f)| (f.name().clone(), at)).collect();
+        let bytes = metadata.metadata().memory_size() + metadata.schema().fields().len() * 256;
+        let footer = Arc::new(Footer { metadata, roots });
+        self.cache.put(self.key, part, Arc::clone(&footer), bytes);
+        Ok(footer)
+    }
+
+    /// Reads whole columns of a row group, or some rows of them.
+    fn read(
+        &self,
+        footer: &Footer,
+        group: usize,
+        names: &[&str],
+        selection: Option<RowSelection>,
+    ) -> Result<RecordBatch, ReadError> {
+        let rows = match footer.metadata.metadata().row_groups().get(group) {
+            Some(group) => usize::try_from(group.num_rows()).map_err(|e| self.failed(e))?,
+            None => return Err(self.failed(format!("has no row group {group}"))),
+        };
+        let roots = names.iter().filter_map(|name| footer.roots.get(*name).copied());
+        let mask = ProjectionMask::roots(footer.metadata.parquet_schema(), roots);
+        let mut builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.open()?, footer.metadata.clone())
+                .with_row_groups(vec![group])
+                .with_projection(mask)
+                .with_batch_size(rows.max(1));
+        if let Some(selection) = selection {
+            builder = builder.with_row_selection(selection);
+        }
+        let reader = builder.build().map_err(|e| self.failed(e))?;
+        let schema = arrow::record_batch::RecordBatchReader::schema(&reader);
+        let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| self.failed(e))?;
+        match <[RecordBatch; 1]>::try_from(batches) {
+            Ok([batch]) => Ok(batch),
+            Err(batches) => arrow::compute::concat_batches(&schema, &batches).map_err(|e| self.failed(e)),
+        }
+    }
+
+    fn array(&self, batch: &RecordBatch, name: &str) -> Result<ArrayRef, ReadError> {
+        batch.column_by_name(name).cloned().ok_or_else(|| self.failed(format!("has no column `{name}`")))
+    }
+
+    /// A time column; empty when the file has none.
+    pub(crate) fn times(&self, group: usize, path: &str) -> Result<Arc<[i64]>, ReadError> {
+        let part = if path == TIMESTAMP { Part::Timestamps } else { Part::Ingested };
+        let key = self.group_key(group);
+        if let Some(times) = self.cache.get::<Arc<[i64]>>(key, &part) {
+            return Ok(Arc::clone(&times));
+        }
+        let footer = self.footer(false)?;
+        let times: Arc<[i64]> = if footer.roots.contains_key(path) {
+            let batch = self.read(&footer, group, &[path], None)?;
+            decode::times(&self.array(&batch, path)?).map_err(|e| self.failed(e))?.into()
+        } else {
+            Arc::from([])
+        };
+        self.cache.put(key, part, Arc::new(Arc::clone(&times)), times.len() * 8);
+        Ok(times)
+    }
+
+    /// The columns of some field paths, in that order; `None` where the file has none.
+    pub(crate) fn columns(
+        &self,
+        group: usize,
+        paths: &[Arc<str>],
+    ) -> Result<Vec<Option<Arc<Column>>>, ReadError> {
+        let key = self.group_key(group);
+        let mut found: Vec<Option<Arc<Column>>> =
+            paths.iter().map(|path| self.cache.get(key, &Part::Column(Arc::clone(path)))).collect();
+        if found.iter().all(Option::is_some) {
+            return Ok(found);
+        }
+        let missing: Vec<Arc<str>> =
+            paths.iter().zip(&found).filter(|(_, c)| c.is_none()).map(|(path, _)| Arc::clone(path)).collect();
+        let read = self.decode(group, &missing)?;
+        let mut read: FxHashMap<Arc<str>, Arc<Column>> = missing
+            .into_iter()
+            .zip(read)
+            .filter_map(|(path, column)| column.map(|column| (path, Arc::new(column))))
+            .collect();
+        for (path, slot) in paths.iter().zip(&mut found) {
+            if slot.is_none()
+                && let Some(column) = read.remove(path)
+            {
+                let part = Part::Column(Arc::clone(path));
+                self.cache.put(key, part, Arc::clone(&column), column.size());
+                *slot = Some(column);
+            }
+        }
+        Ok(found)
+    }
+
+    fn decode(&self, group: usize, paths: &[Arc<str>]) -> Result<Vec<Option<Column>>, ReadError> {
+        let footer = self.footer(false)?;
+        let coded = self.coded(&footer, group, paths)?;
+        paths
+            .iter()
+            .zip(coded)
+            .map(|(path, coded)| match coded {
+                Some(coded) => Ok(Some(coded.into_column())),
+                None => match form_of(&footer, path) {
+                    Some(form) => Ok(Some(decode::time_texts(&self.times(group, path)?, form))),
+                    None => Ok(None),
+                },
+            })
+            .collect()
+    }
+
+    /// The stored columns of some field paths; times that are rebuilt are not among them.
+    pub(crate) fn coded(
+        &self,
+        footer: &Footer,
+        group: usize,
+        paths: &[Arc<str>],
+    ) -> Result<Vec<Option<Coded>>, ReadError> {
+        let names: Vec<String> = paths.iter().map(|path| column_name(path)).collect();
+        let is_own = |name: &str| footer.roots.contains_key(name) && !is_fixed(name);
+        let mut wanted: Vec<&str> = names.iter().map(String::as_str).filter(|name| is_own(name)).collect();
+        let has_other = footer.roots.contains_key(OTHER);
+        if has_other && wanted.len() < names.len() {
+            wanted.push(OTHER);
+        }
+        if wanted.is_empty() {
+            return Ok(vec![None; paths.len()]);
+        }
+        let batch = self.read(footer, group, &wanted, None)?;
+        names
+            .iter()
+            .zip(paths)
+            .map(|(name, path)| {
+                if is_own(name) {
+                    return decode::column(&self.array(&batch, name)?).map(Some).map_err(|e| self.failed(e));
+                }
+                if !has_other || form_of(footer, path).is_some() {
+                    return Ok(None);
+                }
+                let coded = decode::other(&self.array(&batch, OTHER)?, path).map_err(|e| self.failed(e))?;
+                Ok((!coded.codes.is_empty()).then_some(coded))
+            })
+            .collect()
+    }
+
+    /// All ids of a row group.
+    pub(crate) fn ids(&self, group: usize) -> Result<Arc<Ids>, ReadError> {
+        let key = self.group_key(group);
+        if let Some(ids) = self.cache.get::<Ids>(key, &Part::Ids) {
+            return Ok(ids);
+        }
+        let footer = self.footer(false)?;
+        let batch = self.read(&footer, group, &[ID], None)?;
+        let array = self.array(&batch, ID)?;
+        let texts: &arrow::array::StringArray =
+            array.as_any().downcast_ref().ok_or_else(|| self.failed("`_id` is not text"))?;
+        let ids: Vec<Arc<str>> = texts.iter().map(|id| Arc::from(id.unwrap_or(""))).collect();
+        let bytes = ids.iter().map(|id| id.len() + 40).sum();
+        let ids = Arc::new(Ids::new(ids));
+        self.cache.put(key, Part::Ids, Arc::clone(&ids), bytes);
+        Ok(ids)
+    }
+
+    /// The bloom filter of a row group's ids.
+    pub(crate) fn bloom(&self, group: usize) -> Result<Arc<Option<Sbbf>>, ReadError> {
+        let key = self.group_key(group);
+        if let Some(bloom) = self.cache.get::<Option<Sbbf>>(key, &Part::Bloom) {
+            return Ok(bloom);
+        }
+        let footer = self.footer(false)?;
+        let leaf = footer.metadata.parquet_schema().columns().iter().position(|c| c.path().parts() == [ID]);
+        let bloom = match leaf {
+            Some(leaf) => {
+                ParquetRecordBatchReaderBuilder::new_with_metadata(self.open()?, footer.metadata.clone())
+                    .get_row_group_column_bloom_filter(group, leaf)
+                    .map_err(|e| self.failed(e))?
+            }
+            None => None,
+        };
+        let bytes = bloom.as_ref().map_or(0, |bloom| bloom.num_blocks() * 32) + 64;
+        let bloom = Arc::new(bloom);
+        self.cache.put(key, Part::Bloom, Arc::clone(&bloom), bytes);
+        Ok(bloom)
+    }
+
+    /// Documents of some rows, in the order asked.
+    pub(crate) fn documents(&self, group: usize, rows: &[u32]) -> Result<Vec<Stored>, ReadError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut sorted = rows.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let footer = self.footer(true)?;
+        let batch = self.read(&footer, group, &[ID, SOURCE, ORIGINAL], Some(selection(&sorted)))?;
+        if batch.num_rows() != sorted.len() {
+            return Err(self.failed(format!("gave {} of {} rows", batch.num_rows(), sorted.len())));
+        }
+        let texts = |name: &str| -> Result<Option<arrow::array::StringArray>, ReadError> {
+            match batch.column_by_name(name) {
+                None => Ok(None),
+                Some(array) => array
+                    .as_any()
+                    .downcast_ref::<arrow::array::StringArray>()
+                    .map(|texts| Some(texts.clone()))
+                    .ok_or_else(|| self.failed(format!("`{name}` is not text"))),
+            }
+        };
+        let (ids, sources, originals) = (texts(ID)?, texts(SOURCE)?, texts(ORIGINAL)?);
+        let (Some(ids), Some(sources)) = (ids, sources) else {
+            return Err(self.failed("has no `_id` or `_source`"));
+        };
+        Ok(rows
+            .iter()
+            .map(|row| {
+                let at = sorted.binary_search(row).unwrap_or(0);
+                Stored {
+                    id: Arc::from(ids.value(at)),
+                    source: sources.value(at).to_owned(),
+                    original: originals.as_ref().filter(|o| o.is_valid(at)).map(|o| o.value(at).to_owned()),
+                }
+            })
+            .collect())
+    }
+
+    /// How each field path lies in the file: (path, list, keyed, plain), without time columns.
+    pub(crate) fn shape(&self, footer: &Footer) -> Vec<(String, bool, bool, bool)> {
+        use arrow::datatypes::DataType;
+        let mut out = Vec::new();
+        for field in footer.metadata.schema().fields() {
+            if is_fixed(field.name()) || field.name() == OTHER {
+                continue;
+            }
+            let (list, item) = match field.data_type() {
+                DataType::List(item) => (true, item.data_type().clone()),
+                other => (false, other.clone()),
+            };
+            let keyed = matches!(item, DataType::Struct(_));
+            out.push((field.name().clone(), list, keyed, item == DataType::Utf8));
+        }
+        out
+    }
+
+    /// Rows of each row group, from the footer.
+    pub(crate) fn group_rows(&self) -> Result<Vec<u64>, ReadError> {
+        let footer = self.footer(false)?;
+        Ok(footer
+            .metadata
+            .metadata()
+            .row_groups()
+            .iter()
+            .map(|group| u64::try_from(group.num_rows()).unwrap_or(0))
+            .collect())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn is_fixed(name: &str) -> bool {
+    matches!(name, ID | SOURCE | ORIGINAL | TIMESTAMP | INGESTED)
+}
+
+/// How the texts of a time column are rebuilt.
+pub(crate) fn form_of(footer: &Footer, path: &str) -> Option<Form> {
+    let field = footer.roots.get(path).and_then(|at| footer.metadata.schema().fields().get(*at))?;
+    Form::of_name(field.metadata().get(FORM)?)
+}
+
+/// Whether the file keeps originals.
+pub(crate) fn has_originals(footer: &Footer) -> bool {
+    footer.roots.contains_key(ORIGINAL)
+}
+
+/// Paths in [`OTHER`]: those the manifest names and no column holds.
+pub(crate) fn has_other(footer: &Footer) -> bool {
+    footer.roots.contains_key(OTHER)
+}
+
+fn selection(rows: &[u32]) -> RowSelection {
+    let mut selectors = Vec::with_capacity(rows.len() * 2);
+    let mut next = 0_usize;
+    for row in rows {
+        let row = *row as usize;
+        if row > next {
+            selectors.push(RowSelector::skip(row - next));
+        }
+        selectors.push(RowSelector::select(1));
+        next = row + 1;
+    }
+    selectors.into()
+}
