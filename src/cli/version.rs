@@ -39,7 +39,7 @@ impl Version {
         Self {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
-            commit: option_env!("TOCSIN_GIT_HASH"),
+            commit: option_env!("TOCSIN_GIT_HASH").filter(|hash| !hash.is_empty()),
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
             profile: if cfg!(debug_assertions) { "debug" } else { "release" },
             languages: &["kuery"],

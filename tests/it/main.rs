@@ -2,6 +2,7 @@
 
 mod alert_ids;
 mod architecture;
+mod cli;
 mod cloudtrail;
 mod kql;
 mod rules;
