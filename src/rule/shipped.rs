@@ -19,7 +19,23 @@ macro_rules! files {
 }
 
 /// Every shipped rule file, in the order of paths.
-pub const FILES: &[File] = files![];
+pub const FILES: &[File] = files![
+    "rules/aws/cloudtrail/event_selectors_narrowed.toml",
+    "rules/aws/cloudtrail/logging_stopped.toml",
+    "rules/aws/cloudtrail/trail_changed.toml",
+    "rules/aws/cloudtrail/trail_deleted.toml",
+    "rules/aws/lambda/code_updated.toml",
+    "rules/aws/lambda/configuration_updated.toml",
+    "rules/aws/lambda/function_deleted.toml",
+    "rules/aws/lambda/invoked_by_unusual_principal.toml",
+    "rules/aws/s3/acl_changed.toml",
+    "rules/aws/s3/bucket_deleted.toml",
+    "rules/aws/s3/bucket_policy_changed.toml",
+    "rules/aws/s3/objects_copied_in_bulk.toml",
+    "rules/aws/s3/objects_deleted_in_bulk.toml",
+    "rules/aws/s3/objects_put_into_foreign_bucket.toml",
+    "rules/aws/s3/versioning_suspended.toml",
+];
 
 /// Loads the shipped rules.
 pub fn load() -> RuleSet {
