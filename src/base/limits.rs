@@ -27,3 +27,5 @@ pub const DECODE_RATIO_FROM: u64 = 64 * 1024 * 1024;
 pub const REJECTS_LISTED: usize = 1_000;
 /// A file whose first records are all rejected is given up after this many.
 pub const REJECTS_BEFORE_GIVING_UP: u64 = 1_000;
+/// Largest mapping file, bytes. ECS whole is under 1 MiB.
+pub const MAPPING_BYTES: u64 = 16 * 1024 * 1024;

@@ -1,16 +1,273 @@
-//! `tocsin compile`.
+//! `tocsin compile`: what a rule or a query becomes where events are.
 
-use super::{CliError, Context, Outcome};
+use std::path::{Path, PathBuf};
 
-/// Arguments of `tocsin compile`.
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::error::Finding;
+use super::{CliError, Context, Format, Outcome};
+use crate::base::datemath::{Rounding, resolve};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::limits;
+use crate::base::span::Span;
+use crate::query::compile::elastic::{self, FieldList, Options, TimeRange};
+use crate::query::lang::kql::{self, Expr};
+use crate::rule::load::files::load_paths;
+use crate::rule::model::{Language as RuleLanguage, Rule, RuleKind};
+
+/// Show what a rule or a query is compiled to
+///
+/// Prints the query DSL of the query, the requests that would be sent, how much of the query they
+/// decide (`pushdown`), and what is left to be decided here (`residue`).
 #[derive(Debug, clap::Args)]
-#[command(hide = true)]
-pub struct CompileArgs {}
+pub struct CompileArgs {
+    /// Rule file: Elastic's TOML, or NDJSON exported by Kibana
+    #[arg(value_name = "RULE", required_unless_present = "query", conflicts_with = "query")]
+    rule: Option<PathBuf>,
+    /// Query text
+    #[arg(long = "query", value_name = "Q")]
+    query: Option<String>,
+    /// Language of --query
+    #[arg(long, value_enum, value_name = "LANGUAGE", default_value_t = Language::Kuery, conflicts_with = "rule")]
+    language: Language,
+    /// Where the query would run
+    #[arg(long, value_enum, value_name = "TARGET", default_value_t = Target::Elasticsearch)]
+    target: Target,
+    /// Elasticsearch mapping (`{"properties": …}`) of the indices; without it field types are unknown
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+}
+
+/// Query languages, those of issues to come among them so that scripts get a clear answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Language {
+    /// KQL
+    Kuery,
+    /// Lucene query string
+    Lucene,
+    /// EQL
+    Eql,
+    /// ES|QL
+    Esql,
+}
+
+/// Where a query runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Target {
+    /// Elasticsearch
+    Elasticsearch,
+    /// OpenSearch
+    Opensearch,
+    /// The embedded store
+    Embedded,
+}
+
+/// What is printed for one query.
+#[derive(Debug, Serialize)]
+struct Compiled {
+    query: Value,
+    requests: Vec<Request>,
+    pushdown: &'static str,
+    residue: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Request {
+    method: &'static str,
+    path: String,
+    body: Value,
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// Always: the command is not there yet, and not listed.
-pub fn run(_args: CompileArgs, _context: &Context) -> Result<Outcome, CliError> {
-    Err(CliError::usage("`tocsin compile` is not there yet"))
+/// A file that cannot be read, and everything that is wrong with the rule or the query.
+pub fn run(args: CompileArgs, context: &Context) -> Result<Outcome, CliError> {
+    let fields = args.mapping.as_deref().map(read_mapping).transpose()?;
+    let compiler = Compiler { fields: fields.as_ref(), target: args.target, context };
+    match (args.rule, args.query) {
+        (Some(path), _) => {
+            for rule in &read_rules(&path, context)? {
+                show(&compiler.rule(rule)?, context)?;
+            }
+        }
+        (None, Some(text)) => {
+            if args.language != Language::Kuery {
+                return Err(CliError::usage("only `--language kuery` is compiled in this version"));
+            }
+            show(&compiler.text(&text)?, context)?;
+        }
+        (None, None) => return Err(CliError::usage("name a rule file, or a query with --query")),
+    }
+    Ok(Outcome::Fine)
+}
+
+fn show(compiled: &Compiled, context: &Context) -> Result<(), CliError> {
+    if context.format() == Format::Human {
+        let mut out = context.out();
+        serde_json::to_writer_pretty(&mut out, compiled)?;
+        std::io::Write::write_all(&mut out, b"\n")?;
+        return Ok(());
+    }
+    context.document(compiled, &["query", "pushdown", "residue"])
+}
+
+struct Compiler<'c> {
+    fields: Option<&'c FieldList>,
+    target: Target,
+    context: &'c Context,
+}
+
+impl Compiler<'_> {
+    fn text(&self, text: &str) -> Result<Compiled, CliError> {
+        let (expr, query) = self.parse(text)?;
+        let request =
+            || Request { method: "POST", path: "/_search".to_owned(), body: json!({"query": query}) };
+        let requests = if self.target == Target::Embedded { Vec::new() } else { vec![request()] };
+        Ok(self.compiled(query, requests, &expr))
+    }
+
+    fn rule(&self, rule: &Rule) -> Result<Compiled, CliError> {
+        let (text, runs) = match &rule.kind {
+            RuleKind::Query(query) if query.language == RuleLanguage::Kuery => (query.query.as_str(), true),
+            RuleKind::Unsupported { query: Some(query), language: Some(language), .. }
+                if language == "kuery" =>
+            {
+                (query.as_str(), false)
+            }
+            RuleKind::Query(_) => return Err(not_yet(rule, "Lucene queries are")),
+            RuleKind::Unsupported { rule_type, .. } => {
+                return Err(not_yet(rule, &format!("`{rule_type}` rules are")));
+            }
+        };
+        let (expr, query) = self.parse(text)?;
+        if !runs {
+            self.context.warn(format!(
+                "`{}` rules do not run yet: only the query of `{}` is compiled",
+                rule.rule_type(),
+                rule.rule_id
+            ));
+            let residue = Some(format!("{}: {expr}", rule.rule_type()));
+            return Ok(Compiled { query, requests: Vec::new(), pushdown: "none", residue });
+        }
+        let requests =
+            if self.target == Target::Embedded { Vec::new() } else { vec![self.search(rule, &query)?] };
+        Ok(self.compiled(query, requests, &expr))
+    }
+
+    fn parse(&self, text: &str) -> Result<(Expr, Value), CliError> {
+        let in_text = |diagnostic: Diagnostic| CliError::text(diagnostic, text);
+        let expr =
+            kql::parse(text, &kql::Options::default()).map_err(|error| in_text(error.diagnostic(text)))?;
+        kql::lower(&expr, text).map_err(in_text)?;
+        // What detection rules use; it says nothing where no field is known to be a date.
+        let options = Options { time_zone: Some("Zulu".to_owned()), ..Options::default() };
+        let query =
+            elastic::query(&expr, self.fields, &options).map_err(|error| in_text(error.diagnostic(text)))?;
+        Ok((expr, query))
+    }
+
+    /// The store skips what cannot match and every event left is judged here; a cluster decides by
+    /// itself.
+    fn compiled(&self, query: Value, requests: Vec<Request>, expr: &Expr) -> Compiled {
+        match self.target {
+            Target::Embedded => {
+                Compiled { query, requests, pushdown: "superset", residue: Some(expr.to_string()) }
+            }
+            Target::Elasticsearch | Target::Opensearch => {
+                Compiled { query, requests, pushdown: "exact", residue: None }
+            }
+        }
+    }
+
+    /// The first request of an execution that is due now.
+    fn search(&self, rule: &Rule, query: &Value) -> Result<Request, CliError> {
+        let at = |text: &str| {
+            resolve(text, self.context.now(), Rounding::Down)
+                .map_err(|found| CliError::Text(vec![Finding::in_text(found, text)]))
+        };
+        let primary = rule.timestamp_override.as_deref().unwrap_or("@timestamp");
+        let falls_back = primary != "@timestamp" && !rule.timestamp_override_fallback_disabled;
+        let range = TimeRange {
+            primary,
+            secondary: falls_back.then_some("@timestamp"),
+            from: at(&rule.from)?,
+            to: at(&rule.to)?,
+        };
+        let filter = elastic::bool_query(Some(query.clone()), &rule.filters);
+        Ok(Request {
+            method: "POST",
+            path: format!(
+                "/{}/_search?allow_no_indices=true&ignore_unavailable=true",
+                encoded(&rule.index_patterns().join(","))
+            ),
+            body: elastic::search_body(
+                &filter,
+                &range,
+                rule.max_signals.min(limits::MAX_SIGNALS_DEFAULT),
+                None,
+            ),
+        })
+    }
+}
+
+fn not_yet(rule: &Rule, what: &str) -> CliError {
+    CliError::usage(format!("{what} not compiled in this version (rule `{}`)", rule.rule_id))
+}
+
+fn read_rules(path: &Path, context: &Context) -> Result<Vec<std::sync::Arc<Rule>>, CliError> {
+    let set = load_paths(&[path.to_owned()], None);
+    let (errors, warnings): (Vec<_>, Vec<_>) = set.diagnostics.into_iter().partition(Diagnostic::is_error);
+    context.diagnostics(&warnings, None);
+    if !errors.is_empty() {
+        return Err(CliError::Text(errors.into_iter().map(Finding::from).collect()));
+    }
+    if set.rules.is_empty() {
+        return Err(CliError::usage(format!("no rule in `{}`", path.display())));
+    }
+    Ok(set.rules)
+}
+
+fn read_mapping(path: &Path) -> Result<FieldList, CliError> {
+    let size = std::fs::metadata(path).map_err(|error| CliError::io("read", path, error))?.len();
+    if size > limits::MAPPING_BYTES {
+        return Err(CliError::usage(format!(
+            "`{}` is larger than {} bytes",
+            path.display(),
+            limits::MAPPING_BYTES
+        )));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| CliError::io("read", path, error))?;
+    let finding = |diagnostic: Diagnostic| {
+        CliError::Text(vec![Finding::in_text(diagnostic.with_path(path), text.clone())])
+    };
+    let mapping: Value = serde_json::from_str(&text).map_err(|error| {
+        let line: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+        let at = (line + error.column().saturating_sub(1)).min(text.len());
+        finding(
+            Diagnostic::error("MAP001", "not JSON").with_help(error.to_string()).at(&text, Span::new(at, at)),
+        )
+    })?;
+    let list = FieldList::from_mapping(&mapping);
+    if list.fields.is_empty() {
+        return Err(finding(
+            Diagnostic::error("MAP002", "no fields")
+                .with_help("expected `{\"properties\": {\"field\": {\"type\": …}}}`"),
+        ));
+    }
+    Ok(list)
+}
+
+/// An index expression in a URL's path.
+fn encoded(expression: &str) -> String {
+    let mut out = String::with_capacity(expression.len());
+    for byte in expression.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~*,:".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }

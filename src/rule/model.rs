@@ -83,6 +83,19 @@ pub struct Rule {
     pub origin: Origin,
 }
 
+/// Index patterns of a rule that names none: Kibana's default (`securitySolution:defaultIndex`).
+pub const DEFAULT_INDEX: [&str; 9] = [
+    "apm-*-transaction*",
+    "auditbeat-*",
+    "endgame-*",
+    "filebeat-*",
+    "logs-*",
+    "packetbeat-*",
+    "traces-apm*",
+    "winlogbeat-*",
+    "-*elastic-cloud-logs-*",
+];
+
 /// What a rule searches for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum RuleKind {
@@ -244,6 +257,13 @@ impl Rule {
                 Arc::from(uuid::Uuid::new_v5(&OBJECT_NAMESPACE, name.as_bytes()).to_string())
             }
         }
+    }
+
+    /// The index patterns it searches: its own, else [`DEFAULT_INDEX`].
+    pub fn index_patterns(&self) -> Vec<String> {
+        self.index
+            .clone()
+            .unwrap_or_else(|| DEFAULT_INDEX.iter().map(|pattern| (*pattern).to_owned()).collect())
     }
 
     /// Investigation guide, Markdown.

@@ -51,7 +51,7 @@ impl SyntaxError {
     pub(super) fn too_long(text: &str) -> Self {
         let short = format!("query of {} bytes is longer than {}", text.len(), limits::QUERY_BYTES);
         let mut error = Self::new("KQL003", short, Some("split the rule, or use an exception list"), "", 0);
-        error.text = "(not shown)".to_owned();
+        "(not shown)".clone_into(&mut error.text);
         error
     }
 
