@@ -25,6 +25,7 @@ mod rows;
 mod seal;
 mod segment;
 mod snapshot;
+pub mod state;
 mod sweep;
 mod texts;
 
