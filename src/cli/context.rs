@@ -16,6 +16,7 @@ use super::signals::Signals;
 use super::style::Style;
 use super::table::Table;
 use super::{Outcome, render};
+use crate::app::App;
 use crate::base::clock::{Clock, ManualClock, SystemClock};
 use crate::base::datemath::{self, Rounding};
 use crate::base::diagnostic::Diagnostic;
@@ -27,6 +28,7 @@ type Sink = Box<dyn Write + Send>;
 /// What every command is given.
 pub struct Context {
     loaded: Loaded,
+    app: App,
     backend: BackendChoice,
     format: Option<Format>,
     color: ColorChoice,
@@ -78,6 +80,7 @@ impl Context {
             Box::new(io::BufWriter::with_capacity(1 << 16, io::stdout()))
         };
         Ok(Self {
+            app: App::new(loaded.config.clone(), Arc::clone(&clock)),
             loaded,
             backend: globals.backend.clone().unwrap_or(BackendChoice::Embedded),
             format: globals.format,
@@ -102,6 +105,11 @@ impl Context {
     /// The effective configuration with where each value came from.
     pub fn loaded(&self) -> &Loaded {
         &self.loaded
+    }
+
+    /// Store, state, rules: opened when they are first asked for, and once.
+    pub fn app(&self) -> &App {
+        &self.app
     }
 
     /// Folder of the embedded store and of local state.

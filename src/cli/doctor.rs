@@ -3,9 +3,11 @@
 //! A check is a file in `doctor/` with one function, named in [`CHECKS`].
 
 mod backends;
+mod clock;
 mod configuration;
 mod data_dir;
 mod rules;
+mod store;
 
 use std::io::Write;
 
@@ -96,7 +98,9 @@ type Check = fn(&Context) -> Vec<Finding>;
 const CHECKS: &[(&str, Check)] = &[
     ("configuration", configuration::check),
     ("data folder", data_dir::check),
+    ("store", store::check),
     ("rules", rules::check),
+    ("clock", clock::check),
     ("backends", backends::check),
 ];
 

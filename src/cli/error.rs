@@ -133,3 +133,21 @@ impl From<serde_json::Error> for CliError {
         Self::Output(error.into())
     }
 }
+
+/// Errors of the layers below, in their own words.
+macro_rules! failures {
+    ($($kind:ty),* $(,)?) => {$(
+        impl From<$kind> for CliError {
+            fn from(error: $kind) -> Self {
+                Self::failed(error)
+            }
+        }
+    )*};
+}
+failures!(
+    crate::app::AppError,
+    crate::backend::BackendError,
+    crate::store::StoreError,
+    crate::store::batch::ReadError,
+    crate::store::state::StateError,
+);

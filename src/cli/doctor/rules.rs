@@ -1,14 +1,13 @@
 //! Whether the rules load.
 
 use super::{Context, Finding};
-use crate::rule::load::files::load_paths;
 
 const CHECK: &str = "rules";
 
 /// Loads the configured rules as the service would.
 pub(super) fn check(context: &Context) -> Vec<Finding> {
     let paths = context.rule_paths();
-    let set = if paths.is_empty() { crate::rule::shipped::load() } else { load_paths(paths, None) };
+    let set = context.app().rules(&[]);
     let broken = set.diagnostics.iter().filter(|found| found.is_error()).count();
     let subject = match paths {
         [] => "shipped".to_owned(),
