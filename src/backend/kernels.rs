@@ -10,7 +10,8 @@ use rustc_hash::FxHashMap;
 use crate::ecs::mapping::Mapping;
 use crate::query::compile::prefilter::Necessary;
 use crate::query::eval::Matcher;
-use crate::query::kernel::{Kernel, depends_on_existing, leaf_fields};
+use crate::query::eval::target::{depends_on_paths, targets};
+use crate::query::kernel::Kernel;
 use crate::query::plan::{Filter, Node};
 
 /// Identity of a filter: its content and how each of its fields is typed. Equal keys mean equal
@@ -48,13 +49,14 @@ pub(super) struct Compiled {
 const FILTERS_KEPT: usize = 50_000;
 const KERNELS_KEPT: usize = 64;
 
-/// Filters are remembered by address; keeping the filter and the mapping alive keeps it theirs.
-type Address = (usize, usize);
+/// Filters are remembered by address, which is theirs as long as they are kept, and by the
+/// mapping's fingerprint.
+type Address = (usize, u64);
 
 /// The cache of prepared filters and kernels.
 #[derive(Debug, Default)]
 pub(super) struct Kernels {
-    prepared: FxHashMap<Address, (Arc<Prepared>, Arc<Mapping>)>,
+    prepared: FxHashMap<Address, Arc<Prepared>>,
     kernels: FxHashMap<FilterKey, Arc<Compiled>>,
 }
 
@@ -63,17 +65,17 @@ impl Kernels {
     pub(super) fn prepare(
         &mut self,
         filter: &Arc<Filter>,
-        mapping: &Arc<Mapping>,
+        mapping: &Mapping,
         existing: &mut impl FnMut() -> Arc<[Arc<str>]>,
         now: DateTime<Utc>,
     ) -> Arc<Prepared> {
-        let address = (Arc::as_ptr(filter).addr(), Arc::as_ptr(mapping).addr());
-        if let Some((known, _)) = self.prepared.get(&address) {
+        let address = (Arc::as_ptr(filter).addr(), mapping.fingerprint());
+        if let Some(known) = self.prepared.get(&address) {
             return known.clone();
         }
         let moving = depends_on_now(filter);
         let mut open = false;
-        for_each_leaf(filter, &mut |leaf| open |= depends_on_existing(leaf, mapping));
+        for_each_leaf(filter, None, &mut |leaf, _| open |= depends_on_paths(leaf, mapping));
         let existing = if open { existing() } else { Arc::from([]) };
         let prepared = Arc::new(Prepared {
             filter: filter.clone(),
@@ -87,7 +89,7 @@ impl Kernels {
         if self.prepared.len() >= FILTERS_KEPT {
             self.prepared.clear();
         }
-        self.prepared.insert(address, (prepared.clone(), mapping.clone()));
+        self.prepared.insert(address, prepared.clone());
         prepared
     }
 
@@ -126,7 +128,7 @@ impl Kernels {
 
 fn key(filter: &Filter, mapping: &Mapping, existing: &[Arc<str>]) -> FilterKey {
     let mut fields = Vec::new();
-    for_each_leaf(filter, &mut |leaf| fields.push(leaf_fields(leaf, mapping, existing)));
+    for_each_leaf(filter, None, &mut |leaf, nested| fields.push(targets(leaf, mapping, existing, nested)));
     hashed(|state| {
         filter.hash(state);
         fields.hash(state);
@@ -146,7 +148,7 @@ fn hashed(write: impl Fn(&mut DefaultHasher)) -> FilterKey {
 /// Whether some value is date math on "now"; on a field that is no date this is only careful.
 fn depends_on_now(filter: &Filter) -> bool {
     let mut found = false;
-    for_each_leaf(filter, &mut |leaf| {
+    for_each_leaf(filter, None, &mut |leaf, _| {
         let is_now = |text: &Option<Arc<str>>| text.as_deref().is_some_and(mentions_now);
         found |= match leaf {
             Node::Is { value, .. } => mentions_now(value),
@@ -163,15 +165,17 @@ fn mentions_now(text: &str) -> bool {
     text.trim_start().get(..3).is_some_and(|start| start.eq_ignore_ascii_case("now"))
 }
 
-fn for_each_leaf(filter: &Filter, visit: &mut impl FnMut(&Node)) {
+/// Visits every leaf with the nested object it looks into.
+fn for_each_leaf(filter: &Filter, nested: Option<&str>, visit: &mut impl FnMut(&Node, Option<&str>)) {
     match &filter.node {
         Node::All | Node::Nothing => {}
         Node::And(children) | Node::Or(children) => {
             for child in children {
-                for_each_leaf(child, visit);
+                for_each_leaf(child, nested, visit);
             }
         }
-        Node::Not(child) | Node::Nested { inner: child, .. } => for_each_leaf(child, visit),
-        leaf => visit(leaf),
+        Node::Not(child) => for_each_leaf(child, nested, visit),
+        Node::Nested { path, inner } => for_each_leaf(inner, Some(path), visit),
+        leaf => visit(leaf, nested),
     }
 }

@@ -1,26 +1,27 @@
 //! Events in memory: rule tests, property tests, backtests on files.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
 
-use super::search::{SearchOptions, Searcher, Source};
+use super::search::{SearchOptions, Searcher, Source, finish, groups};
 use super::times::millis;
-use super::{Backend, BackendError, HitPage, SearchRequest, patterns};
+use super::{Backend, BackendError, HitPage, SearchRequest};
 use crate::ecs::columns::{ColumnSet, ColumnsBuilder};
 use crate::ecs::document::Document;
 use crate::ecs::flat::FlatDoc;
 use crate::ecs::mapping::Mapping;
 use crate::ecs::types::FieldType;
 use crate::store::batch::{Batch, NO_TIME, ReadError};
+use crate::store::pattern;
 
 /// A fixed set of events under one mapping.
 #[derive(Debug)]
 pub struct MemoryBackend {
-    batches: Vec<Arc<MemoryBatch>>,
+    batches: RwLock<Vec<Arc<MemoryBatch>>>,
     mapping: Arc<Mapping>,
     searcher: Searcher,
 }
@@ -33,6 +34,14 @@ impl MemoryBackend {
 
     /// The same with chosen caches.
     pub fn with_options(documents: Vec<Document>, mapping: Mapping, options: SearchOptions) -> Self {
+        let backend =
+            Self { batches: RwLock::default(), mapping: Arc::new(mapping), searcher: Searcher::new(options) };
+        backend.add(documents);
+        backend
+    }
+
+    /// Adds events, as a batch per index.
+    pub fn add(&self, documents: Vec<Document>) {
         let mut order: Vec<Arc<str>> = Vec::new();
         let mut by_index: FxHashMap<Arc<str>, Vec<Document>> = FxHashMap::default();
         for document in documents {
@@ -42,20 +51,20 @@ impl MemoryBackend {
             });
             of_index.push(document);
         }
-        let batches = order
-            .iter()
-            .filter_map(|index| by_index.remove(index))
-            .map(|documents| Arc::new(MemoryBatch::new(documents, &mapping)))
-            .collect();
-        Self { batches, mapping: Arc::new(mapping), searcher: Searcher::new(options) }
+        let batches = order.iter().filter_map(|index| by_index.remove(index));
+        let batches: Vec<_> = batches.map(|d| Arc::new(MemoryBatch::new(d, &self.mapping))).collect();
+        self.batches.write().unwrap_or_else(PoisonError::into_inner).extend(batches);
     }
 
     fn source(&self, names: &[String], now: DateTime<Utc>) -> Source {
-        let existing: Vec<Arc<str>> = self.batches.iter().map(|batch| batch.index.clone()).collect();
-        let chosen = patterns::resolve(names, &existing, now);
-        let batches = self.batches.iter().filter(|batch| chosen.contains(&batch.index));
+        let all = self.batches.read().unwrap_or_else(PoisonError::into_inner);
+        let mut existing: Vec<Arc<str>> = all.iter().map(|batch| batch.index.clone()).collect();
+        existing.sort();
+        existing.dedup();
+        let chosen = pattern::resolve(names, now, existing.iter());
+        let batches = all.iter().filter(|batch| chosen.contains(&batch.index));
         let batches: Vec<Arc<dyn Batch>> = batches.map(|b| Arc::clone(b) as Arc<dyn Batch>).collect();
-        Source { indices: batches.len(), batches, mapping: self.mapping.clone() }
+        Source { indices: chosen.len(), batches, mapping: self.mapping.clone() }
     }
 
     /// Answers a request without an async runtime.
@@ -79,7 +88,14 @@ impl Backend for MemoryBackend {
     }
 
     async fn search_many(&self, requests: Vec<SearchRequest>) -> Vec<Result<HitPage, BackendError>> {
-        requests.iter().map(|request| self.search_now(request)).collect()
+        let mut answers: Vec<Option<Result<HitPage, BackendError>>> = Vec::new();
+        answers.resize_with(requests.len(), || None);
+        for group in groups(&requests) {
+            let Some(first) = group.first().and_then(|number| requests.get(*number)) else { continue };
+            let source = self.source(&first.indices, first.now);
+            self.searcher.answer(&source, &requests, &group, &mut answers);
+        }
+        finish(answers)
     }
 }
 

@@ -9,8 +9,8 @@
 mod cache;
 mod documents;
 mod kernels;
+pub mod local;
 pub mod memory;
-mod patterns;
 mod search;
 mod times;
 

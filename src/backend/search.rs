@@ -103,6 +103,41 @@ impl Searcher {
         }
     }
 
+    /// Answers the requests numbered in `group`, which all read `source`. Should one of them fail,
+    /// the others are answered one by one: what one rule cannot read stops no other.
+    pub(super) fn answer(
+        &self,
+        source: &Source,
+        requests: &[SearchRequest],
+        group: &[usize],
+        answers: &mut [Option<Result<HitPage, BackendError>>],
+    ) {
+        let asked: Vec<&SearchRequest> = group.iter().filter_map(|number| requests.get(*number)).collect();
+        let mut put = |number: usize, answer| {
+            if let Some(slot) = answers.get_mut(number) {
+                *slot = Some(answer);
+            }
+        };
+        match self.run(source, &asked) {
+            Ok(pages) => {
+                for (number, page) in group.iter().zip(pages) {
+                    put(*number, Ok(page));
+                }
+            }
+            Err(error) if group.len() == 1 => {
+                for number in group {
+                    put(*number, Err(BackendError::Failed(error.to_string())));
+                }
+            }
+            Err(_) => {
+                for (number, request) in group.iter().zip(asked) {
+                    let page = self.run(source, &[request]);
+                    put(*number, page.map(|pages| pages.into_iter().next().unwrap_or_default()));
+                }
+            }
+        }
+    }
+
     /// Answers requests that all read `source`, in their order.
     pub(super) fn run(
         &self,
@@ -426,4 +461,31 @@ fn draft(source: &Source, request: &SearchRequest, mut found: Vec<Found>) -> Res
     page.sort_by(|(_, a), (_, b)| by_key(a, b, descending));
     page.truncate(request.size);
     Ok(Draft { page, total })
+}
+
+/// Requests that see the same events: equal index patterns and, as names may hold date math, equal
+/// "now".
+pub(super) fn groups(requests: &[SearchRequest]) -> Vec<Vec<usize>> {
+    let mut numbers: FxHashMap<(&[String], Option<chrono::DateTime<chrono::Utc>>), usize> =
+        FxHashMap::default();
+    let mut out: Vec<Vec<usize>> = Vec::new();
+    for (number, request) in requests.iter().enumerate() {
+        let moving = request.indices.iter().any(|name| name.contains('<'));
+        let group = *numbers.entry((&request.indices, moving.then_some(request.now))).or_insert_with(|| {
+            out.push(Vec::new());
+            out.len() - 1
+        });
+        if let Some(group) = out.get_mut(group) {
+            group.push(number);
+        }
+    }
+    out
+}
+
+/// Every request has been answered; one that was not says so.
+pub(super) fn finish(
+    answers: Vec<Option<Result<HitPage, BackendError>>>,
+) -> Vec<Result<HitPage, BackendError>> {
+    let missing = || Err(BackendError::Failed("the request was not answered".to_owned()));
+    answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect()
 }

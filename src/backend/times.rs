@@ -3,18 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-
 use super::{SearchRequest, TimeField};
-use crate::base::datemath::{self, Rounding};
 use crate::base::window::Window;
 use crate::ecs::columns::Column;
+use crate::ecs::value::date;
 use crate::store::batch::{Batch, NO_TIME, ReadError};
 
 /// The event's own time.
-const TIMESTAMP: &str = "@timestamp";
+pub(super) const TIMESTAMP: &str = "@timestamp";
 /// When the event arrived.
-const INGESTED: &str = "event.ingested";
+pub(super) const INGESTED: &str = "event.ingested";
 
 /// What of a request decides which rows are in time. Requests that agree in it share the work.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -111,8 +109,7 @@ impl Values {
 
 /// A stored date as Elasticsearch reads it; [`NO_TIME`] when it is none.
 pub(super) fn millis(text: &str) -> i64 {
-    datemath::resolve(text, DateTime::<Utc>::UNIX_EPOCH, Rounding::Down)
-        .map_or(NO_TIME, |at| at.timestamp_millis())
+    date::parse(text, None).map_or(NO_TIME, date::millis)
 }
 
 /// The rows of one batch that are in time for a [`TimeSpec`].

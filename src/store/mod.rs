@@ -19,7 +19,7 @@ mod mappings;
 mod merge;
 mod open;
 mod options;
-mod pattern;
+pub(crate) mod pattern;
 mod probe;
 mod rows;
 mod seal;

@@ -13,6 +13,7 @@ mod alert_ids;
 mod architecture;
 mod cli;
 mod cloudtrail;
+mod equivalence;
 mod kql;
 mod rules;
 mod shared;

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use crate::ecs::mapping::Mapping;
 use crate::query::eval::leaf::LeafTest;
-use crate::query::kernel::leaf_fields;
+use crate::query::eval::target::targets;
 use crate::query::plan::{Filter, Node};
 
 /// What must be true of a batch for the filter to match some event in it.
@@ -38,6 +38,15 @@ pub enum Necessary {
     Some(Box<[Necessary]>),
 }
 
+/// What names and values of a filter are read with.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    mapping: &'a Mapping,
+    existing: &'a [Arc<str>],
+    now: DateTime<Utc>,
+    nested: Option<&'a str>,
+}
+
 /// What an index knows about a batch of events. Both answers may be "yes" for a thing that is not
 /// there, never "no" for one that is.
 pub trait Probe {
@@ -49,19 +58,20 @@ pub trait Probe {
 
 impl Necessary {
     /// The condition that `filter` implies under `mapping`, with date math resolved at `now`.
+    /// `existing` are the paths, sorted, that patterns of field names stand for.
     pub fn of(filter: &Filter, mapping: &Mapping, existing: &[Arc<str>], now: DateTime<Utc>) -> Self {
+        Self::within(filter, &Scope { mapping, existing, now, nested: None })
+    }
+
+    fn within(filter: &Filter, scope: &Scope<'_>) -> Self {
         match &filter.node {
             Node::All | Node::Not(_) => Self::Always,
             Node::Nothing => Self::Never,
-            Node::And(children) => {
-                Self::all(children.iter().map(|c| Self::of(c, mapping, existing, now)).collect())
-            }
-            Node::Or(children) => {
-                Self::some(children.iter().map(|c| Self::of(c, mapping, existing, now)).collect())
-            }
-            Node::Nested { inner, .. } => Self::of(inner, mapping, existing, now),
+            Node::And(children) => Self::all(children.iter().map(|c| Self::within(c, scope)).collect()),
+            Node::Or(children) => Self::some(children.iter().map(|c| Self::within(c, scope)).collect()),
+            Node::Nested { path, inner } => Self::within(inner, &Scope { nested: Some(path), ..*scope }),
             Node::Exists { .. } | Node::Is { .. } | Node::Wildcard { .. } | Node::Range { .. } => {
-                Self::leaf(&filter.node, mapping, existing, now)
+                Self::leaf(&filter.node, scope)
             }
         }
     }
@@ -80,11 +90,14 @@ impl Necessary {
         }
     }
 
-    fn leaf(node: &Node, mapping: &Mapping, existing: &[Arc<str>], now: DateTime<Utc>) -> Self {
+    fn leaf(node: &Node, scope: &Scope<'_>) -> Self {
         let of_field = |field: crate::ecs::mapping::Field| {
-            let test = LeafTest::compile(node, &field, now);
-            if field.constant.is_some() {
+            let test = LeafTest::compile(node, &field, scope.now);
+            if test.constant().is_some() {
                 return Self::Always;
+            }
+            if test.is_never() {
+                return Self::Never;
             }
             match test.exact() {
                 Some(texts) => {
@@ -102,7 +115,9 @@ impl Necessary {
                 None => Self::Present { column: field.path },
             }
         };
-        Self::some(leaf_fields(node, mapping, existing).into_iter().map(of_field).collect())
+        Self::some(
+            targets(node, scope.mapping, scope.existing, scope.nested).into_iter().map(of_field).collect(),
+        )
     }
 
     fn all(children: Vec<Self>) -> Self {

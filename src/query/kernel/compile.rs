@@ -8,13 +8,13 @@ use rustc_hash::FxHashMap;
 
 use super::event::Hooks;
 use super::expr::Expr;
-use super::fields::resolve;
 use super::values::{ColumnIndex, Need, ValueIndexBuilder};
 use super::{CompiledFilter, Kernel, PredicateId};
 use crate::ecs::mapping::{Field, Mapping};
 use crate::ecs::types::FieldType;
 use crate::query::eval::leaf::LeafTest;
-use crate::query::plan::{Case, FieldPattern, Filter, Node, Pattern, Piece};
+use crate::query::eval::target::{depends_on_paths, targets};
+use crate::query::plan::{FieldPattern, Filter, Node};
 
 /// What makes two predicates the same: how the field is read, and the leaf without its field.
 type PredicateKey = (Field, Node);
@@ -116,30 +116,37 @@ impl Compiler<'_> {
     }
 
     fn leaf(&mut self, node: &Node, nested: Option<&str>) -> Upper {
-        let mut exact = nested.is_none();
+        let open = depends_on_paths(node, self.mapping);
         let mut exprs = Vec::new();
-        for field in resolve(node, self.mapping, self.existing) {
-            exact &= field.nested.is_none();
-            if let Some(constant) = &field.constant {
-                // Every document has this value, whatever its columns say.
-                let holds = LeafTest::compile(node, &field, self.now).test(constant);
-                exprs.push(if holds { Expr::True } else { Expr::False });
-                continue;
-            }
-            exprs.push(Expr::Is(self.predicate(node, field)));
+        for field in targets(node, self.mapping, self.existing, nested) {
+            let test = LeafTest::compile(node, &field, self.now);
+            exprs.push(match test.constant() {
+                // A pattern of names stands for the paths a document has, so the constant counts
+                // for the documents that spell it out.
+                Some(true) if open => {
+                    let field = Field::new(&field.path, FieldType::Keyword);
+                    let node = Node::Exists { field: FieldPattern::Name(field.path.clone()) };
+                    let test = LeafTest::compile(&node, &field, self.now);
+                    Expr::Is(self.predicate(&node, field, test))
+                }
+                Some(true) => Expr::True,
+                Some(false) => Expr::False,
+                None if test.is_never() => Expr::False,
+                None => Expr::Is(self.predicate(node, field, test)),
+            });
         }
-        Upper { expr: Expr::or(exprs), exact }
+        // Values of different objects of a nested field lie side by side in the columns.
+        Upper { expr: Expr::or(exprs), exact: nested.is_none() }
     }
 
-    fn predicate(&mut self, node: &Node, field: Field) -> PredicateId {
+    fn predicate(&mut self, node: &Node, field: Field, test: LeafTest) -> PredicateId {
         let key = (field, anonymous(node));
         if let Some(id) = self.predicates.get(&key) {
             return *id;
         }
         let field = &key.0;
         let id = PredicateId::try_from(self.home.len()).unwrap_or(PredicateId::MAX);
-        let test = LeafTest::compile(node, field, self.now);
-        let need = need(node, field, &test);
+        let need = need(&test);
         let number = self.column(&field.path);
         let weight = match &need {
             Need::Exactly(texts) => {
@@ -236,32 +243,15 @@ fn anonymous(node: &Node) -> Node {
 }
 
 /// What a value must have for `test` to be worth asking.
-fn need(node: &Node, field: &Field, test: &LeafTest) -> Need {
+fn need(test: &LeafTest) -> Need {
     if let Some(texts) = test.exact() {
         return Need::Exactly(texts.to_vec());
     }
-    let Node::Wildcard { pattern, case, .. } = node else { return Need::Nothing };
-    // Only on these kinds is a pattern held against the whole text as it is.
-    let whole = matches!(
-        field.kind,
-        FieldType::Keyword | FieldType::Wildcard | FieldType::ConstantKeyword | FieldType::Flattened
-    );
-    if !whole {
-        return Need::Nothing;
-    }
-    let folded = field.lowercase || *case == Case::Insensitive;
-    match longest_literal(pattern, folded) {
+    let folded = test.folded();
+    let literals = test.literals().iter().filter(|text| !text.is_empty() && (!folded || text.is_ascii()));
+    match literals.max_by_key(|text| text.len()) {
         None => Need::Nothing,
-        Some(text) if folded => Need::Folded(text.into()),
-        Some(text) => Need::Literal(text.into()),
+        Some(text) if folded => Need::Folded(text.clone()),
+        Some(text) => Need::Literal(text.clone()),
     }
-}
-
-/// The longest literal of a pattern that is long enough to tell values apart.
-fn longest_literal(pattern: &Pattern, ascii: bool) -> Option<&str> {
-    let literals = pattern.0.iter().filter_map(|piece| match piece {
-        Piece::Literal(text) => Some(&**text),
-        Piece::Any | Piece::One => None,
-    });
-    literals.filter(|text| !text.is_empty() && (!ascii || text.is_ascii())).max_by_key(|text| text.len())
 }

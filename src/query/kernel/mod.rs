@@ -14,7 +14,6 @@ mod combine;
 mod compile;
 mod event;
 mod expr;
-mod fields;
 mod rowset;
 mod values;
 
@@ -30,7 +29,6 @@ use crate::query::plan::Filter;
 
 pub use event::EventScratch;
 use expr::Expr;
-pub(crate) use fields::{depends_on_existing, resolve as leaf_fields};
 use values::ColumnIndex;
 
 /// Number of a distinct predicate within one kernel.

@@ -1,0 +1,226 @@
+//! The embedded store as a backend.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::memory::MemoryBatch;
+use super::search::{SearchOptions, Searcher, Source, finish, groups};
+use super::times::{INGESTED, TIMESTAMP};
+use super::{Backend, BackendError, HitPage, SearchRequest};
+use crate::ecs::mapping::Mapping;
+use crate::store::batch::Batch;
+use crate::store::state::{StateDb, alerts_index};
+use crate::store::{Snapshot, Store, TimeBounds};
+
+/// The space whose alerts `.alerts-security*` reads when a pattern names no other.
+const SPACE: &str = "default";
+/// What the names of all alerts indices begin with.
+const ALERTS_PREFIX: &str = ".alerts-security.alerts-";
+
+/// Searches the embedded store, and tocsin's own alerts under `.alerts-security*`.
+///
+/// Cheap to clone; clones share what is remembered.
+#[derive(Debug, Clone)]
+pub struct LocalBackend {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<Store>,
+    state: Option<Arc<StateDb>>,
+    searcher: Searcher,
+}
+
+impl LocalBackend {
+    /// A backend over `store`, and over the alerts in `state`.
+    pub fn new(store: Arc<Store>, state: Option<Arc<StateDb>>) -> Self {
+        Self::with_options(store, state, SearchOptions::default())
+    }
+
+    /// The same with chosen caches.
+    pub fn with_options(store: Arc<Store>, state: Option<Arc<StateDb>>, options: SearchOptions) -> Self {
+        Self { inner: Arc::new(Inner { store, state, searcher: Searcher::new(options) }) }
+    }
+
+    /// Answers requests without an async runtime, in the order asked.
+    pub fn search_many_now(&self, requests: &[SearchRequest]) -> Vec<Result<HitPage, BackendError>> {
+        self.inner.search_many(requests)
+    }
+
+    /// Runs `work` where it may take long: off the runtime's workers when there is a runtime.
+    async fn off<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> T + Send + 'static,
+    ) -> Result<T, BackendError> {
+        let inner = self.inner.clone();
+        match tokio::runtime::Handle::try_current() {
+            Err(_) => Ok(work(&inner)),
+            Ok(runtime) => runtime
+                .spawn_blocking(move || work(&inner))
+                .await
+                .map_err(|error| BackendError::Failed(format!("the search did not end: {error}"))),
+        }
+    }
+}
+
+impl Inner {
+    fn search_many(&self, requests: &[SearchRequest]) -> Vec<Result<HitPage, BackendError>> {
+        let snapshot = match self.store.snapshot() {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                let failed = || Err(BackendError::Failed(error.to_string()));
+                return requests.iter().map(|_| failed()).collect();
+            }
+        };
+        let mut answers = Vec::new();
+        answers.resize_with(requests.len(), || None);
+        for group in groups(requests) {
+            let asked: Vec<&SearchRequest> = group.iter().filter_map(|n| requests.get(*n)).collect();
+            match self.source(&snapshot, &asked) {
+                Ok(source) => self.searcher.answer(&source, requests, &group, &mut answers),
+                Err(error) => {
+                    for number in group {
+                        if let Some(slot) = answers.get_mut(number) {
+                            *slot = Some(Err(BackendError::Failed(error.to_string())));
+                        }
+                    }
+                }
+            }
+        }
+        finish(answers)
+    }
+
+    /// What requests with equal index patterns see.
+    fn source(&self, snapshot: &Snapshot, requests: &[&SearchRequest]) -> Result<Source, BackendError> {
+        let (names, now) = match requests.first() {
+            Some(first) => (&first.indices[..], first.now),
+            None => (&[][..], DateTime::<Utc>::UNIX_EPOCH),
+        };
+        let indices = snapshot.resolve(names, now);
+        let mut batches: Vec<Arc<dyn Batch>> = Vec::new();
+        let mut seen = HashSet::new();
+        for bounds in bounds(requests) {
+            for batch in snapshot.batches(&indices, bounds) {
+                if seen.insert(batch.key()) {
+                    batches.push(batch);
+                }
+            }
+        }
+        let mapping = if indices.is_empty() { Arc::new(Mapping::ecs()) } else { snapshot.mapping(&indices) };
+        let mut source = Source { indices: indices.len(), batches, mapping };
+        if let Some(state) = &self.state {
+            for space in alert_spaces(names) {
+                source.indices += 1;
+                let documents = state
+                    .alert_documents(&space, timestamps(requests))
+                    .map_err(|error| BackendError::Failed(error.to_string()))?;
+                if !documents.is_empty() {
+                    source.batches.push(Arc::new(MemoryBatch::new(documents, &source.mapping)));
+                }
+            }
+        }
+        Ok(source)
+    }
+}
+
+/// Bounds that together let through every event in time for some request.
+fn bounds(requests: &[&SearchRequest]) -> Vec<TimeBounds> {
+    let mut by_timestamp: Option<(i64, i64)> = None;
+    let mut by_ingested: Option<(i64, i64)> = None;
+    for request in requests {
+        let Some(window) = request.window else { return vec![TimeBounds::default()] };
+        let (from, to) = (window.from.timestamp_millis(), window.to.timestamp_millis());
+        for name in std::iter::once(&request.time.primary).chain(&request.time.fallback) {
+            let hull = match &**name {
+                TIMESTAMP => &mut by_timestamp,
+                INGESTED => &mut by_ingested,
+                _ => return vec![TimeBounds::default()],
+            };
+            *hull = Some(hull.map_or((from, to), |(a, b)| (a.min(from), b.max(to))));
+        }
+    }
+    let mut out = Vec::new();
+    if by_timestamp.is_some() {
+        out.push(TimeBounds { timestamp: by_timestamp, ingested: None });
+    }
+    if by_ingested.is_some() {
+        out.push(TimeBounds { timestamp: None, ingested: by_ingested });
+    }
+    out
+}
+
+/// The hull of all windows, when every request reads `@timestamp` alone.
+fn timestamps(requests: &[&SearchRequest]) -> Option<(i64, i64)> {
+    match bounds(requests).as_slice() {
+        [TimeBounds { timestamp, ingested: None }] => *timestamp,
+        _ => None,
+    }
+}
+
+/// The spaces whose alerts index the patterns name. As Elasticsearch's hidden indices, they are
+/// named only by patterns that begin with a dot.
+fn alert_spaces(patterns: &[String]) -> Vec<String> {
+    let patterns: Vec<&str> = patterns.iter().flat_map(|p| p.split(',')).map(str::trim).collect();
+    let mut names = vec![alerts_index(SPACE)];
+    names.extend(
+        patterns.iter().filter(|p| p.starts_with(ALERTS_PREFIX) && !p.contains('*')).map(|p| (*p).to_owned()),
+    );
+    names.sort();
+    names.dedup();
+    let dotted: Vec<String> = patterns
+        .iter()
+        .filter(|p| p.trim_start_matches('-').starts_with('.'))
+        .map(|p| (*p).to_owned())
+        .collect();
+    let names: Vec<Arc<str>> = names.into_iter().map(Arc::from).collect();
+    let found = crate::store::pattern::resolve(&dotted, DateTime::<Utc>::UNIX_EPOCH, names.iter());
+    found.iter().filter_map(|name| name.strip_prefix(ALERTS_PREFIX)).map(str::to_owned).collect()
+}
+
+#[async_trait]
+impl Backend for LocalBackend {
+    async fn mapping(&self, indices: &[String]) -> Result<Arc<Mapping>, BackendError> {
+        let snapshot =
+            self.inner.store.snapshot().map_err(|error| BackendError::Failed(error.to_string()))?;
+        // Names with date math were resolved for the search; the mapping hardly depends on the day.
+        let names = snapshot.resolve(indices, DateTime::<Utc>::UNIX_EPOCH);
+        Ok(if names.is_empty() { Arc::new(Mapping::ecs()) } else { snapshot.mapping(&names) })
+    }
+
+    async fn search(&self, request: SearchRequest) -> Result<HitPage, BackendError> {
+        let mut pages = self.off(move |inner| inner.search_many(std::slice::from_ref(&request))).await?;
+        pages.pop().unwrap_or_else(|| Err(BackendError::Failed("the request was not answered".to_owned())))
+    }
+
+    async fn search_many(&self, requests: Vec<SearchRequest>) -> Vec<Result<HitPage, BackendError>> {
+        let count = requests.len();
+        match self.off(move |inner| inner.search_many(&requests)).await {
+            Ok(pages) => pages,
+            Err(error) => {
+                let failed = || Err(BackendError::Failed(error.to_string()));
+                (0..count).map(|_| failed()).collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::alert_spaces;
+
+    #[test]
+    fn alerts_are_found_by_dotted_patterns_alone() {
+        let spaces = |patterns: &[&str]| {
+            alert_spaces(&patterns.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()).join(" ")
+        };
+        assert_eq!(spaces(&[".alerts-security*"]), "default");
+        assert_eq!(spaces(&["logs-*,.alerts-security.alerts-default"]), "default");
+        assert_eq!(spaces(&[".alerts-security.alerts-soc"]), "soc");
+        assert_eq!(spaces(&["*"]), "");
+        assert_eq!(spaces(&[".alerts-*", "-.alerts-security*"]), "");
+    }
+}

@@ -1,0 +1,220 @@
+//! Random documents and random filters over the same few fields, so that they meet.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use tocsin::ecs::mapping::Mapping;
+use tocsin::query::plan::{Bounds, Case, FieldPattern, Filter, Node, Pattern, Piece};
+
+/// Every kind of field the evaluator knows.
+pub(crate) fn mapping() -> Mapping {
+    Mapping::from_elasticsearch(&json!({"properties": {
+        "@timestamp": {"type": "date"},
+        "event": {"properties": {"ingested": {"type": "date"}}},
+        "k": {"type": "keyword", "fields": {"text": {"type": "text"}}},
+        "a": {"properties": {
+            "k": {"type": "keyword", "ignore_above": 8},
+            "b": {"properties": {"k": {"type": "keyword"}, "n": {"type": "long"}}},
+        }},
+        "low": {"type": "keyword", "normalizer": "lowercase"},
+        "w": {"type": "wildcard"},
+        "text": {"type": "match_only_text"},
+        "n": {"type": "long"},
+        "f": {"type": "double"},
+        "yes": {"type": "boolean"},
+        "at": {"type": "date"},
+        "ip": {"type": "ip"},
+        "flat": {"type": "flattened"},
+        "nest": {"type": "nested", "properties": {"k": {"type": "keyword"}, "n": {"type": "long"}}},
+    }}))
+    .expect("a mapping")
+}
+
+/// Names that filters ask for; the last is in no mapping.
+const FIELDS: [&str; 24] = [
+    "k",
+    "k.text",
+    "a.k",
+    "a.b.k",
+    "a.b.n",
+    "low",
+    "w",
+    "text",
+    "n",
+    "f",
+    "yes",
+    "at",
+    "ip",
+    "flat",
+    "flat.x",
+    "flat.y.z",
+    "nest.k",
+    "nest.n",
+    "a",
+    "a.b",
+    "nest",
+    "@timestamp",
+    "event.ingested",
+    "unknown",
+];
+
+const WORDS: [&str; 22] = [
+    "alpha",
+    "Alpha",
+    "ALPHA",
+    "beta",
+    "alphabet",
+    "a b",
+    "al*pha",
+    "",
+    "0",
+    "1",
+    "01",
+    "1.0",
+    "-5",
+    "true",
+    "false",
+    "False",
+    "10.0.0.1",
+    "10.0.0.0/8",
+    "::1",
+    "2024-01-02",
+    "2024-01-02T03:04:05.000Z",
+    "\u{212a}elvin ÄÖ",
+];
+
+fn word() -> impl Strategy<Value = String> {
+    prop_oneof![
+        10 => prop::sample::select(&WORDS[..]).prop_map(str::to_owned),
+        1 => "[a-cA-C]{0,3}",
+        1 => Just("long value that ends beyond every limit".to_owned()),
+        1 => Just("kelvin äö".to_owned()),
+    ]
+}
+
+fn scalar() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        8 => word().prop_map(Value::from),
+        2 => (-6i64..6).prop_map(Value::from),
+        1 => prop::sample::select(vec![0.5, 1.0, 1.5, 1e3]).prop_map(Value::from),
+        1 => any::<bool>().prop_map(Value::from),
+        1 => Just(Value::Null),
+        1 => prop::sample::select(vec![1_704_164_645_000i64, 1_704_153_600_000]).prop_map(Value::from),
+    ]
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        6 => scalar(),
+        2 => prop::collection::vec(scalar(), 0..4).prop_map(Value::from),
+    ]
+}
+
+/// A document; some fields spelled with dots, some nested, some as arrays of objects.
+pub(crate) fn document() -> impl Strategy<Value = Value> {
+    let leaves = ["k", "low", "w", "text", "n", "f", "yes", "at", "ip", "unknown2"];
+    let plain = prop::collection::vec((prop::sample::select(leaves.to_vec()), value()), 0..7);
+    let dotted = prop::collection::vec((prop::sample::select(vec!["a.k", "a.b.k", "a.b.n"]), value()), 0..3);
+    let object =
+        prop::option::of((value(), value()).prop_map(|(k, inner)| json!({"k": k, "b": {"k": inner}})));
+    let flat = prop::option::of((value(), value()).prop_map(|(x, z)| json!({"x": x, "y": {"z": z}})));
+    let nested = prop::collection::vec((scalar(), scalar()).prop_map(|(k, n)| json!({"k": k, "n": n})), 0..3);
+    let dots_or_object = any::<bool>();
+    (plain, dotted, object, flat, nested, dots_or_object, 0i64..400, prop::option::of(-100i64..500)).prop_map(
+        |(plain, dotted, object, flat, nested, dots, at, ingested)| {
+            let mut map = Map::new();
+            for (name, value) in plain {
+                map.insert(name.to_owned(), value);
+            }
+            if dots {
+                for (name, value) in dotted {
+                    map.insert(name.to_owned(), value);
+                }
+            } else if let Some(object) = object {
+                map.insert("a".to_owned(), object);
+            }
+            if let Some(flat) = flat {
+                map.insert("flat".to_owned(), flat);
+            }
+            if !nested.is_empty() {
+                map.insert("nest".to_owned(), Value::from(nested));
+            }
+            map.insert("@timestamp".to_owned(), json!(time(at)));
+            if let Some(ingested) = ingested {
+                map.insert("event".to_owned(), json!({"ingested": time(ingested)}));
+            }
+            Value::Object(map)
+        },
+    )
+}
+
+/// `seconds` after a fixed instant.
+pub(crate) fn instant(seconds: i64) -> chrono::DateTime<chrono::Utc> {
+    chrono::DateTime::from_timestamp(1_704_164_400 + seconds, 0).expect("in range")
+}
+
+pub(crate) fn time(seconds: i64) -> String {
+    instant(seconds).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+fn pattern() -> impl Strategy<Value = Pattern> {
+    let piece = prop_oneof![
+        3 => Just(Piece::Any),
+        4 => prop::sample::select(vec!["al", "ph", "a", "Alpha", "beta", "k", "long", "1", "ö", "b"])
+            .prop_map(|t| Piece::Literal(Arc::from(t))),
+        1 => Just(Piece::One),
+    ];
+    prop::collection::vec(piece, 1..5).prop_map(Pattern)
+}
+
+fn field() -> impl Strategy<Value = FieldPattern> {
+    prop_oneof![
+        12 => prop::sample::select(&FIELDS[..]).prop_map(|n| FieldPattern::Name(Arc::from(n))),
+        1 => prop::sample::select(vec!["a.", "k", "flat", "nest.", ""]).prop_map(|start| {
+            let mut pieces = vec![Piece::Literal(Arc::from(start)), Piece::Any];
+            if start.is_empty() {
+                pieces.remove(0);
+            }
+            FieldPattern::Pattern(Pattern(pieces))
+        }),
+    ]
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    prop_oneof![4 => Just(Case::Field), 1 => Just(Case::Insensitive)]
+}
+
+fn leaf() -> impl Strategy<Value = Node> {
+    let text = || word().prop_map(|w| Arc::<str>::from(w.as_str()));
+    prop_oneof![
+        1 => field().prop_map(|field| Node::Exists { field }),
+        5 => (prop::option::weighted(0.95, field()), text(), any::<bool>(), case())
+            .prop_map(|(field, value, phrase, case)| Node::Is { field, value, phrase, case }),
+        3 => (prop::option::weighted(0.95, field()), pattern(), case())
+            .prop_map(|(field, pattern, case)| Node::Wildcard { field, pattern, case }),
+        2 => (field(), text(), 0usize..4).prop_map(|(field, value, which)| {
+            let mut bounds = Bounds::default();
+            match which {
+                0 => bounds.gt = Some(value),
+                1 => bounds.gte = Some(value),
+                2 => bounds.lt = Some(value),
+                _ => bounds.lte = Some(value),
+            }
+            Node::Range { field, bounds }
+        }),
+        1 => prop_oneof![Just(Node::All), Just(Node::Nothing)],
+    ]
+}
+
+/// A filter of some depth.
+pub(crate) fn filter() -> impl Strategy<Value = Filter> {
+    leaf().prop_map(Filter::new).prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            3 => prop::collection::vec(inner.clone(), 0..4).prop_map(|c| Filter::new(Node::And(c))),
+            3 => prop::collection::vec(inner.clone(), 0..4).prop_map(|c| Filter::new(Node::Or(c))),
+            2 => inner.clone().prop_map(|c| Filter::new(Node::Not(Box::new(c)))),
+            1 => inner.prop_map(|c| Filter::new(Node::Nested { path: Arc::from("nest"), inner: Box::new(c) })),
+        ]
+    })
+}

@@ -1,0 +1,215 @@
+//! One semantics, several executors: on random filters over random documents the reference
+//! evaluator, the kernel over columns, the kernel event by event, and the backends agree.
+
+mod generate;
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::Value;
+use tocsin::backend::memory::{MemoryBackend, MemoryBatch};
+use tocsin::backend::{SearchOptions, SearchRequest, SortKey, TimeField};
+use tocsin::base::window::Window;
+use tocsin::ecs::document::Document;
+use tocsin::ecs::flat::FlatDoc;
+use tocsin::query::eval::Matcher;
+use tocsin::query::kernel::{EventScratch, Kernel};
+use tocsin::query::plan::Filter;
+use tocsin::store::batch::Batch;
+
+use generate::{document, filter, instant, mapping};
+
+fn documents(values: Vec<Value>) -> Vec<Document> {
+    values
+        .into_iter()
+        .enumerate()
+        .map(|(number, value)| Document::new("logs-a", format!("id{number:03}"), value))
+        .collect()
+}
+
+/// What the reference says of each filter and document.
+fn reference(filters: &[Filter], documents: &[Document]) -> Vec<Vec<bool>> {
+    let mapping = mapping();
+    filters
+        .iter()
+        .map(|filter| {
+            let matcher = Matcher::compile(filter, &mapping, instant(0));
+            documents
+                .iter()
+                .map(|d| matcher.matches(&FlatDoc::from_value(&d.source), Some(&d.source)))
+                .collect()
+        })
+        .collect()
+}
+
+fn request(filter: &Filter, window: Option<(i64, i64)>) -> SearchRequest {
+    SearchRequest {
+        indices: Arc::from(["logs-*".to_owned()]),
+        filter: Arc::new(filter.clone()),
+        now: instant(0),
+        window: window.map(|(from, to)| Window::new(instant(from), instant(to))),
+        time: TimeField::timestamp(),
+        event_clock: false,
+        size: 1_000,
+        after: None,
+        descending: false,
+    }
+}
+
+const NOTHING_REMEMBERED: SearchOptions = SearchOptions { match_cache: 0, document_cache: 0, prune: false };
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Over columns, all filters at once.
+    #[test]
+    fn the_kernel_agrees_with_the_matcher(
+        values in prop::collection::vec(document(), 1..24),
+        filters in prop::collection::vec(filter(), 1..8),
+    ) {
+        let mapping = mapping();
+        let batch = MemoryBatch::new(documents(values), &mapping);
+        let rows: Vec<u32> = (0..batch.rows() as u32).collect();
+        let stored = batch.documents(&rows).expect("documents");
+        let expected = reference(&filters, &stored);
+        let kernel = Kernel::compile(&filters, &mapping, &batch.paths(), instant(0));
+        let columns = batch.columns(&kernel.fields()).expect("columns");
+        let found = kernel.evaluate(&columns);
+        for (number, (filter, expected)) in filters.iter().zip(&expected).enumerate() {
+            let got: Vec<bool> = rows.iter().map(|row| found.rows[number].contains(row)).collect();
+            if kernel.needs_document(number) {
+                for (got, expected) in got.iter().zip(expected) {
+                    prop_assert!(*got || !*expected, "not a superset: {filter:?}");
+                }
+            } else {
+                prop_assert_eq!(&got, expected, "{:?}", filter);
+            }
+        }
+
+        // Any part of the rows gives that part of the answer.
+        let half = rows.len() as u32 / 2;
+        let all: Vec<usize> = (0..filters.len()).collect();
+        let mut parts = kernel.evaluate_rows(&columns, 0..half, &all);
+        for (part, rest) in parts.iter_mut().zip(kernel.evaluate_rows(&columns, half..rows.len() as u32, &all)) {
+            part.extend(rest);
+        }
+        prop_assert_eq!(parts, found.rows);
+    }
+
+    /// Event by event.
+    #[test]
+    fn the_kernel_agrees_event_by_event(
+        values in prop::collection::vec(document(), 1..8),
+        filters in prop::collection::vec(filter(), 1..8),
+    ) {
+        let mapping = mapping();
+        let documents = documents(values);
+        let expected = reference(&filters, &documents);
+        let paths = MemoryBatch::new(documents.clone(), &mapping).paths();
+        let kernel = Kernel::compile(&filters, &mapping, &paths, instant(0));
+        let mut scratch = EventScratch::default();
+        for (row, document) in documents.iter().enumerate() {
+            let got = kernel.evaluate_event(&FlatDoc::from_value(&document.source), &mut scratch).to_vec();
+            for (number, filter) in filters.iter().enumerate() {
+                let hit = got.contains(&(number as u32));
+                if kernel.needs_document(number) {
+                    prop_assert!(hit || !expected[number][row], "not a superset: {filter:?}");
+                } else {
+                    prop_assert_eq!(hit, expected[number][row], "{:?} on {}", filter, &document.source);
+                }
+            }
+        }
+    }
+
+    /// Through a backend with caches and pruning, as events arrive and windows move, against a
+    /// backend that remembers nothing, and against the reference.
+    #[test]
+    fn what_was_matched_once_is_what_would_be_matched_afresh(
+        steps in prop::collection::vec((prop::collection::vec(document(), 0..6), -50i64..450, 1i64..300, any::<bool>()), 1..8),
+        filters in prop::collection::vec(filter(), 1..5),
+    ) {
+        let mapping = mapping();
+        let remembering = MemoryBackend::new(Vec::new(), mapping.clone());
+        let tiny = SearchOptions { match_cache: 700, document_cache: 2_000, prune: true };
+        let forgetful = MemoryBackend::with_options(Vec::new(), mapping.clone(), tiny);
+        let mut everything: Vec<Document> = Vec::new();
+        let requests: Vec<SearchRequest> = filters.iter().map(|f| request(f, None)).collect();
+        for (values, from, length, ingest) in steps {
+            let fresh: Vec<Document> = values
+                .into_iter()
+                .map(|value| Document::new("logs-a", format!("id{:04}", everything.len() + value.to_string().len() * 1_000), value))
+                .enumerate()
+                .map(|(n, d)| Document { id: format!("{}-{n}-{}", d.id, everything.len()).into(), ..d })
+                .collect();
+            everything.extend(fresh.iter().cloned());
+            remembering.add(fresh.clone());
+            forgetful.add(fresh);
+            let naive = MemoryBackend::with_options(everything.clone(), mapping.clone(), NOTHING_REMEMBERED);
+            for request in &requests {
+                let mut request = request.clone();
+                request.window = Some(Window::new(instant(from), instant(from + length)));
+                if ingest {
+                    request.time = TimeField {
+                        primary: "event.ingested".into(),
+                        fallback: Some("@timestamp".into()),
+                    };
+                }
+                let keys = |backend: &MemoryBackend| -> Vec<SortKey> {
+                    backend.search_now(&request).expect("a page").hits.into_iter().map(|hit| hit.sort).collect()
+                };
+                let expected = keys(&naive);
+                prop_assert_eq!(&keys(&remembering), &expected);
+                prop_assert_eq!(&keys(&forgetful), &expected);
+
+                let matcher = Matcher::compile(&request.filter, &mapping, instant(0));
+                let total = everything.iter().filter(|d| {
+                    in_window(&d.source, from, from + length, ingest)
+                        && matcher.matches(&FlatDoc::from_value(&d.source), Some(&d.source))
+                }).count();
+                if !everything.is_empty() {
+                    prop_assert_eq!(expected.len(), total);
+                }
+            }
+        }
+    }
+
+    /// Pages put together are the whole, nothing twice and nothing skipped.
+    #[test]
+    fn pages_add_up(
+        values in prop::collection::vec((document(), 0i64..4), 1..30),
+        size in 1usize..5,
+        descending in any::<bool>(),
+    ) {
+        let values = values.into_iter().map(|(mut value, at)| {
+            value["@timestamp"] = Value::from(generate::time(at));
+            value
+        });
+        let backend = MemoryBackend::new(documents(values.collect()), mapping());
+        let mut request = request(&Filter::new(tocsin::query::plan::Node::All), None);
+        request.descending = descending;
+        let whole: Vec<SortKey> =
+            backend.search_now(&request).expect("a page").hits.into_iter().map(|h| h.sort).collect();
+        request.size = size;
+        let mut joined: Vec<SortKey> = Vec::new();
+        loop {
+            let page = backend.search_now(&request).expect("a page");
+            prop_assert_eq!(page.total as usize, whole.len());
+            let Some(last) = page.hits.last() else { break };
+            request.after = Some(last.sort.clone());
+            joined.extend(page.hits.into_iter().map(|h| h.sort));
+        }
+        prop_assert_eq!(&joined, &whole);
+        let mut sorted = whole.clone();
+        sorted.sort();
+        if descending {
+            sorted.reverse();
+        }
+        prop_assert_eq!(whole, sorted);
+    }
+}
+
+fn in_window(source: &Value, from: i64, to: i64, ingest: bool) -> bool {
+    let own = source["@timestamp"].as_str();
+    let time = if ingest { source["event"]["ingested"].as_str().or(own) } else { own };
+    time.is_some_and(|t| *generate::time(from) <= *t && *t <= *generate::time(to))
+}
