@@ -243,7 +243,7 @@ fn operation(
             Rule::round => rounds = true,
             Rule::sign => negative = part.as_str() == "-",
             Rule::count => {
-                count = u32::from_str(part.as_str()).map_err(|_| out_of_range(text, place(&part)))?
+                count = u32::from_str(part.as_str()).map_err(|_| out_of_range(text, place(&part)))?;
             }
             Rule::unit => unit = part.as_str().chars().next().unwrap_or('s'),
             _ => {}

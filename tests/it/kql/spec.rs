@@ -38,8 +38,8 @@ fn blocks(lines: &[&str]) -> Vec<Block> {
 }
 
 /// What the block `words` must contain for the query.
-fn outcome(words: &str, query: &str, options: &Options, fields: &FieldList) -> String {
-    let parsed = kql::parse(query, options);
+fn outcome(words: &str, query: &str, options: Options, fields: &FieldList) -> String {
+    let parsed = kql::parse(query, &options);
     let compiled = |fields: Option<&FieldList>, zone: Option<&str>| match &parsed {
         Err(error) => error.to_string(),
         Ok(expr) => {
@@ -85,7 +85,7 @@ fn run(path: &Path, failures: &mut String) -> usize {
             }
             words => {
                 let (query, options) = query.as_ref().expect("a `kql` block comes first");
-                let found = outcome(words, query, options, &fields);
+                let found = outcome(words, query, *options, &fields);
                 let expected = content(&block).replace('·', " ");
                 checked += 1;
                 if found != expected {

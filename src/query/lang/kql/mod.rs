@@ -3,7 +3,8 @@
 //! What it is: Kibana's KQL, text to [`Expr`] and back, with Kibana's error messages.
 //! What it is not: typed; which type a field has is decided by who evaluates or compiles.
 //! Invariants: parsing is linear in the text and bounded in nesting; `parse(print(expr)) == expr`
-//! for every `expr` that came out of [`parse`].
+//! for every `expr` that came out of [`parse`] and whose printed form is within the limits (value
+//! lists are spelled out, so it may be longer than its source).
 
 mod ast;
 mod error;
