@@ -7,6 +7,13 @@
 //! Invariant: nothing here reads a clock, a disk or a random number; the same event, rule and
 //! execution always give the same document.
 
+pub mod ancestors;
+pub mod build;
 pub mod id;
+pub mod lookup;
 pub mod number;
 pub mod object_hash;
+pub mod overrides;
+pub mod reason;
+pub mod rule_fields;
+pub mod schema;

@@ -89,7 +89,7 @@ impl Writer {
             }
             Hashable::Array(items) => {
                 self.met += 1;
-                self.out.push_str(&format!("array:{}:", items.len()));
+                self.tag("array", items.len());
                 for item in items {
                     self.value(item);
                 }
@@ -98,14 +98,22 @@ impl Writer {
         }
     }
 
+    fn tag(&mut self, kind: &str, length: usize) {
+        self.out.push_str(kind);
+        self.out.push(':');
+        self.out.push_str(&length.to_string());
+        self.out.push(':');
+    }
+
     fn string(&mut self, text: &str) {
-        self.out.push_str(&format!("string:{}:{text}", text.encode_utf16().count()));
+        self.tag("string", text.encode_utf16().count());
+        self.out.push_str(text);
     }
 
     fn object(&mut self, entries: &[(String, Hashable)]) {
         self.met += 1;
         // The package hashes these three inherited properties before the object's own keys.
-        self.out.push_str(&format!("object:{}:", entries.len() + 3));
+        self.tag("object", entries.len() + 3);
         self.key("prototype");
         self.out.push_str("Undefined,");
         self.key("__proto__");

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -68,9 +68,12 @@ fn write_execution(c: &Connection, execution: ExecutionCommit) -> Result<Executi
 
 pub(super) type Work = Box<dyn FnOnce(&Connection) -> Result<(), StateError> + Send>;
 
+/// What who asked for a write is told.
+type Done = Result<(), StateError>;
+
 struct Job {
     work: Work,
-    done: SyncSender<Result<(), StateError>>,
+    done: SyncSender<Done>,
 }
 
 /// The handle on the writing thread.
@@ -119,11 +122,8 @@ fn serve(connection: &Connection, jobs: &Receiver<Job>, groups: &AtomicU64) {
     while let Ok(first) = jobs.recv() {
         let mut group = vec![first];
         let until = Instant::now() + LINGER;
-        loop {
-            match jobs.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(job) => group.push(job),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
+        while let Ok(job) = jobs.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            group.push(job);
         }
         // Counted before anybody hears of it, so that who has an answer finds it counted.
         groups.fetch_add(1, Ordering::Relaxed);
@@ -133,7 +133,7 @@ fn serve(connection: &Connection, jobs: &Receiver<Job>, groups: &AtomicU64) {
 
 /// One transaction; each job in a savepoint, so that one that fails takes no other with it.
 fn write_group(connection: &Connection, group: Vec<Job>) {
-    let mut finished: Vec<(SyncSender<Result<(), StateError>>, Result<(), StateError>)> = Vec::new();
+    let mut finished: Vec<(SyncSender<Done>, Done)> = Vec::new();
     let mut broken = connection.execute_batch("BEGIN IMMEDIATE").err().map(StateError::from);
     for job in group {
         if broken.is_some() {

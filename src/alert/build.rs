@@ -1,0 +1,136 @@
+//! From an event and a rule to an alert.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use super::ancestors::ancestry;
+use super::id::event_alert;
+use super::overrides::{Overrides, overrides};
+use super::reason::reason;
+use super::rule_fields::{RuleFields, flatten, number};
+use super::schema::alert_source;
+use crate::base::window::iso_millis;
+use crate::ecs::document::Document;
+use crate::store::state::AlertRow;
+
+/// The execution that makes an alert.
+#[derive(Debug, Clone)]
+pub struct Occasion {
+    /// Its id.
+    pub execution: Arc<str>,
+    /// When the alert is made.
+    pub now: DateTime<Utc>,
+    /// When the execution was due, for one that was asked for; `None`: the schedule ran it.
+    pub intended: Option<DateTime<Utc>>,
+    /// Kibana space.
+    pub space: Arc<str>,
+}
+
+/// The id of the alert that `rule` gives on an event.
+pub fn alert_id(rule: &RuleFields, index: &str, id: &str) -> Arc<str> {
+    // Kibana's searches never ask for the version, so it is never known.
+    Arc::from(event_alert(index, id, None, &rule.id_part))
+}
+
+/// The alert that `rule` gives on `event`; `timestamp` is the event's `@timestamp`, ms since the
+/// epoch.
+pub fn build(rule: &RuleFields, event: &Document, timestamp: i64, occasion: &Occasion) -> AlertRow {
+    let id = alert_id(rule, &event.index, &event.id);
+    let changed = overrides(&rule.rule, &event.source);
+    let mut alert = alert_source(&event.source);
+    let original = originals(&mut alert);
+    // Read before the alert's own `event.kind` is laid over the event's fields.
+    let reason = reason(&event.source, changed.severity.as_str(), &changed.name);
+    let now: Value = iso_millis(occasion.now).into();
+    let original_time = DateTime::from_timestamp_millis(timestamp);
+    let origin = ancestry(event);
+
+    let mut put = |name: &str, value: Value| {
+        alert.insert(name.to_owned(), value);
+    };
+    put("@timestamp", now.clone());
+    put("event.kind", "signal".into());
+    put("kibana.alert.uuid", (&*id).into());
+    put("kibana.alert.start", now.clone());
+    put("kibana.alert.last_detected", now.clone());
+    put("kibana.alert.reason", reason.into());
+    put("kibana.alert.severity", changed.severity.as_str().into());
+    put("kibana.alert.risk_score", number(changed.risk_score));
+    put("kibana.alert.depth", origin.depth.into());
+    put("kibana.alert.ancestors", Value::Array(origin.ancestors));
+    if let Some(time) = original_time {
+        put("kibana.alert.original_time", iso_millis(time).into());
+    }
+    for (name, value) in original {
+        put(&name, value);
+    }
+    put(
+        "kibana.alert.intended_timestamp",
+        occasion.intended.map_or_else(|| now.clone(), |t| iso_millis(t).into()),
+    );
+    put("kibana.alert.rule.execution.uuid", (&*occasion.execution).into());
+    put("kibana.alert.rule.execution.timestamp", now);
+    put(
+        "kibana.alert.rule.execution.type",
+        if occasion.intended.is_some() { "manual" } else { "scheduled" }.into(),
+    );
+    for (name, value) in &rule.fields {
+        put(name, value.clone());
+    }
+    note_overrides(&changed, &mut put);
+    AlertRow {
+        id,
+        space: Arc::clone(&occasion.space),
+        rule_uuid: Arc::clone(&rule.uuid),
+        rule_id: Arc::clone(&rule.rule.rule_id),
+        timestamp: occasion.now,
+        original_time,
+        severity: changed.severity.as_str().to_owned(),
+        building_block: rule.rule.building_block,
+        document: Value::Object(alert).to_string(),
+    }
+}
+
+fn note_overrides(changed: &Overrides, put: &mut impl FnMut(&str, Value)) {
+    if changed.name_overridden {
+        put("kibana.alert.rule.name", changed.name.as_str().into());
+        put("kibana.alert.rule.meta.ruleNameOverridden", true.into());
+    }
+    if changed.risk_score_overridden {
+        put("kibana.alert.rule.meta.riskScoreOverridden", true.into());
+    }
+    if let Some(field) = &changed.severity_field {
+        put("kibana.alert.rule.meta.severityOverrideField", field.as_str().into());
+    }
+}
+
+/// Copies `event.*` and `data_stream.*` to where an alert keeps its event's own, and removes
+/// `event.kind`, which becomes the alert's.
+fn originals(source: &mut Map<String, Value>) -> Vec<(String, Value)> {
+    let mut out = Vec::new();
+    for (object, target) in
+        [("event", "kibana.alert.original_event"), ("data_stream", "kibana.alert.original_data_stream")]
+    {
+        let dotted = format!("{object}.");
+        for (key, value) in source.iter() {
+            let name = if key == object {
+                target.to_owned()
+            } else if let Some(rest) = key.strip_prefix(&dotted) {
+                format!("{target}.{rest}")
+            } else {
+                continue;
+            };
+            flatten(value, &name, &mut |name, leaf| out.push((name.to_owned(), leaf.clone())));
+        }
+    }
+    source.shift_remove("event.kind");
+    if let Some(Value::Object(event)) = source.get_mut("event") {
+        event.shift_remove("kind");
+        if event.is_empty() {
+            source.shift_remove("event");
+        }
+    }
+    out
+}

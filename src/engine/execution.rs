@@ -1,0 +1,178 @@
+//! One execution: from the hits of a window to alerts.
+
+use std::sync::Arc;
+
+use super::cap::{Candidate, Sorted, Sorter};
+use super::outcome::{Log, counted};
+use super::plan::Plan;
+use super::run::{Due, Engine};
+use super::settings::Trigger;
+use super::unwind::{blocking, caught};
+use crate::alert::ancestors::descends_from;
+use crate::alert::build::{Occasion, alert_id, build};
+use crate::alert::rule_fields::RuleFields;
+use crate::backend::{BackendError, Hit, HitPage, SearchRequest};
+use crate::store::state::{AlertRow, ExecutionCommit, ExecutionRecord, RuleState, Status};
+
+/// An execution that has been planned.
+#[derive(Debug, Clone)]
+pub(super) struct Task {
+    pub due: Due,
+    pub uuid: Arc<str>,
+    pub plan: Plan,
+    pub log: Log,
+    /// Whether candidates of earlier executions wait.
+    pub backlog: bool,
+}
+
+impl Engine {
+    /// Takes an execution from the first page of its hits to what is to be committed.
+    pub(super) async fn finish(&self, task: Task, page: Result<HitPage, BackendError>) -> ExecutionCommit {
+        let Task { due, uuid, log, .. } = &task;
+        let (due, uuid, failing) = (due.clone(), Arc::clone(uuid), log.clone());
+        let window = task.plan.window;
+        let result = tokio::time::timeout(self.settings.timeout, self.judge(task, page)).await;
+        let (record, alerts, sorted) = match result {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => (failing.failed(error), Vec::new(), None),
+            Err(_) => {
+                let error = format!("not finished within {} seconds", self.settings.timeout.as_secs());
+                (failing.failed(error), Vec::new(), None)
+            }
+        };
+        let state = self.next_state(&due, &uuid, &record, Some(window.to.timestamp_millis()));
+        let (kept, settled) = sorted.map_or_else(Default::default, |s| (s.kept, s.settled));
+        ExecutionCommit { record, alerts, state: Some(state), kept, settled }
+    }
+
+    async fn judge(
+        &self,
+        mut task: Task,
+        page: Result<HitPage, BackendError>,
+    ) -> Result<(ExecutionRecord, Vec<AlertRow>, Option<Sorted>), String> {
+        let mut page = page.map_err(|error| error.to_string())?;
+        if page.indices == 0 {
+            let patterns = task.plan.request.indices.join(", ");
+            let record =
+                task.log.without_search(Status::NoDataSource, format!("no index matches `{patterns}`"));
+            return Ok((record, Vec::new(), None));
+        }
+        self.check_time_field(&mut task).await?;
+        if page.hits.is_empty() && !task.backlog {
+            return Ok((task.log.ended(), Vec::new(), None));
+        }
+        let rule = Arc::new(self.rule_fields(&task));
+        let slot = task.due.slot.timestamp_millis();
+        let (cap, behaviour) = (task.plan.cap, self.settings.capped);
+        let waiting = if task.backlog {
+            let (state, uuid) = (Arc::clone(&self.state), Arc::clone(&task.uuid));
+            blocking(move || state.backlog(&uuid)).await?.map_err(|error| error.to_string())?
+        } else {
+            Vec::new()
+        };
+        let mut sorter = Sorter::new(Arc::clone(&task.uuid), slot, cap, behaviour, waiting);
+        let mut own = 0;
+        loop {
+            let full = page.hits.len() >= task.plan.request.size;
+            let after = page.hits.last().map(|hit| hit.sort.clone());
+            let (state, fields, hits) = (Arc::clone(&self.state), Arc::clone(&rule), page.hits);
+            let (candidates, existing, skipped) = blocking(move || {
+                let (candidates, skipped) = candidates(&fields, hits);
+                state
+                    .existing(candidates.iter().map(|c| &c.alert))
+                    .map(|existing| (candidates, existing, skipped))
+            })
+            .await?
+            .map_err(|error| error.to_string())?;
+            own += skipped;
+            sorter.take(candidates, &existing);
+            if !full {
+                break;
+            }
+            let request = SearchRequest { after, ..task.plan.request.clone() };
+            page = caught(self.backend.search(request)).await?.map_err(|error| error.to_string())?;
+        }
+        let mut existing = std::collections::HashSet::new();
+        if sorter.wants_waiting() {
+            existing = self.state.existing(sorter.waiting()).map_err(|error| error.to_string())?;
+        }
+        let mut sorted = sorter.finish(&existing);
+        task.log.count(&sorted, cap, behaviour);
+        if own > 0 {
+            tracing::debug!(rule = %task.due.rule.rule_id, "left out {} of the rule's own", counted(own, "alert"));
+        }
+        let chosen = std::mem::take(&mut sorted.chosen);
+        let occasion = Occasion {
+            execution: task.log.record.execution_id.as_str().into(),
+            now: self.clock.now(),
+            intended: (self.settings.trigger == Trigger::Manual).then_some(task.due.slot),
+            space: Arc::clone(&self.settings.space),
+        };
+        let alerts = blocking(move || {
+            chosen.iter().map(|c| build(&rule, &c.document, c.event_time, &occasion)).collect::<Vec<_>>()
+        })
+        .await?;
+        Ok((task.log.ended(), alerts, Some(sorted)))
+    }
+
+    fn rule_fields(&self, task: &Task) -> RuleFields {
+        let Settings { space, version, .. } = &self.settings;
+        RuleFields::new(&task.due.rule, space, version, &task.plan.request.indices)
+    }
+
+    /// Warns when the field that decides about time is known nowhere: then either the fallback
+    /// decides for every event, or no event can match.
+    async fn check_time_field(&self, task: &mut Task) -> Result<(), String> {
+        let field = Arc::clone(&task.plan.request.time.primary);
+        if crate::ecs::catalog::get(&field).is_some() {
+            return Ok(());
+        }
+        let mapping = caught(self.backend.mapping(&task.plan.request.indices)).await?;
+        if mapping.map_err(|error| error.to_string())?.resolve(&field).is_none() {
+            task.log.warn(format!("no index searched has the timestamp override field `{field}`"));
+        }
+        Ok(())
+    }
+
+    /// The rule's state after an execution.
+    pub(super) fn next_state(
+        &self,
+        due: &Due,
+        uuid: &Arc<str>,
+        record: &ExecutionRecord,
+        to: Option<i64>,
+    ) -> RuleState {
+        let before = self.rule_state(uuid);
+        let failed = record.status == Status::Failed;
+        let searched = !failed && record.status != Status::NotRun;
+        RuleState {
+            rule: uuid.to_string(),
+            rule_id: due.rule.rule_id.to_string(),
+            last_slot: Some(due.slot.timestamp_millis()),
+            last_to: if searched { to } else { before.as_ref().and_then(|state| state.last_to) },
+            failures: if failed { before.map_or(0, |state| state.failures) + 1 } else { 0 },
+            status: record.status,
+        }
+    }
+}
+
+use super::settings::Settings;
+
+/// The hits that are candidates, and how many are not because they descend from the rule itself.
+fn candidates(rule: &RuleFields, hits: Vec<Hit>) -> (Vec<Candidate>, u64) {
+    let mut own = 0;
+    let mut candidates = Vec::with_capacity(hits.len());
+    for Hit { document, sort } in hits {
+        if descends_from(&document, &rule.uuid) {
+            own += 1;
+            continue;
+        }
+        candidates.push(Candidate {
+            alert: alert_id(rule, &document.index, &document.id),
+            document,
+            position: sort.primary,
+            event_time: sort.timestamp,
+        });
+    }
+    (candidates, own)
+}

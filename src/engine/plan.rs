@@ -1,0 +1,103 @@
+//! From a rule and a slot to a search: window, time field, cap, and what is to be said about the
+//! rule before it runs.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::settings::Settings;
+use crate::backend::{SearchRequest, TimeField};
+use crate::base::datemath::{self, Rounding};
+use crate::base::limits::PAGE_HITS;
+use crate::base::window::Window;
+use crate::query::plan::Filter;
+use crate::rule::model::Rule;
+
+/// What an execution searches, and how much it may write.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub request: SearchRequest,
+    pub window: Window,
+    pub cap: u32,
+}
+
+/// Plans an execution of `rule` for `slot`; warnings go to `warn`.
+///
+/// # Errors
+/// In words, when the rule's window makes no sense.
+pub(super) fn plan(
+    rule: &Rule,
+    filter: &Arc<Filter>,
+    slot: DateTime<Utc>,
+    settings: &Settings,
+    mut warn: impl FnMut(String),
+) -> Result<Plan, String> {
+    let window = window(rule, slot)?;
+    let indices = indices(rule, settings, &mut warn);
+    if !rule.exceptions_list.is_empty() {
+        warn(
+            "the rule's exception lists are not applied by this version: it may alert on what they except"
+                .to_owned(),
+        );
+    }
+    if rule.alert_suppression.is_some() {
+        warn("the rule's alert suppression is not applied by this version: every hit is an alert".to_owned());
+    }
+    let cap = rule.max_signals.clamp(1, settings.max_signals.max(1));
+    if cap < rule.max_signals {
+        warn(format!("`max_signals` {} is above the limit of {cap}, which holds", rule.max_signals));
+    }
+    let request = SearchRequest {
+        indices,
+        filter: Arc::clone(filter),
+        now: slot,
+        window: Some(window),
+        time: time_field(rule),
+        event_clock: settings.event_clock,
+        size: PAGE_HITS,
+        after: None,
+        descending: false,
+    };
+    Ok(Plan { request, window, cap })
+}
+
+/// The rule's window for a slot. Look-back beyond the interval is part of `from`, as Kibana
+/// writes it.
+pub(super) fn window(rule: &Rule, slot: DateTime<Utc>) -> Result<Window, String> {
+    let end = |name: &str, text: &str| {
+        datemath::resolve(text, slot, Rounding::Down).map_err(|found| format!("`{name}`: {found}"))
+    };
+    let window = Window::new(end("from", &rule.from)?, end("to", &rule.to)?);
+    if window.to < window.from {
+        return Err(format!("the window ends before it starts: from `{}` to `{}`", rule.from, rule.to));
+    }
+    Ok(window)
+}
+
+fn time_field(rule: &Rule) -> TimeField {
+    match rule.timestamp_override.as_deref().filter(|field| !field.is_empty() && *field != "@timestamp") {
+        None => TimeField::timestamp(),
+        Some(field) => TimeField {
+            primary: Arc::from(field),
+            fallback: (!rule.timestamp_override_fallback_disabled).then(|| Arc::from("@timestamp")),
+        },
+    }
+}
+
+fn indices(rule: &Rule, settings: &Settings, warn: &mut impl FnMut(String)) -> Arc<[String]> {
+    let named = rule.index.as_deref().filter(|patterns| !patterns.is_empty());
+    if let Some(view) = &rule.data_view_id {
+        let instead = if named.is_some() { "its `index`" } else { "the default index patterns" };
+        warn(format!("there is no data view `{view}` here; {instead} is searched"));
+    }
+    named.unwrap_or(&settings.default_index).to_vec().into()
+}
+
+/// Whether these patterns may name alerts: such rules run after the others, so that they see
+/// what was alerted in the same cycle.
+pub(super) fn reads_alerts(patterns: &[String]) -> bool {
+    patterns
+        .iter()
+        .flat_map(|pattern| pattern.split(','))
+        .any(|pattern| [".alerts", ".siem-signals", ".*"].iter().any(|start| pattern.starts_with(start)))
+}

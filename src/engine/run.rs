@@ -1,0 +1,284 @@
+//! All rules that are due together, in one search and one commit.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use super::execution::Task;
+use super::outcome::Log;
+use super::plan::{plan, reads_alerts};
+use super::settings::{Settings, Trigger};
+use super::unwind::{blocking, caught};
+use crate::backend::{Backend, BackendError, HitPage};
+use crate::base::clock::Clock;
+use crate::query::plan::Filter;
+use crate::rule::compiled::CompiledRule;
+use crate::rule::model::{Rule, RuleKind};
+use crate::store::state::{ExecutionCommit, ExecutionRecord, RuleState, StateDb, StateError, Status};
+
+/// Executions that are ready are not held back longer than this by others of their group.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// A rule whose slot has come.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// The rule.
+    pub rule: Arc<Rule>,
+    /// What it searches for; `None`: this version cannot run it.
+    pub filter: Option<Arc<Filter>>,
+    /// The slot: "now" of the rule's window and of date math in its query.
+    pub slot: DateTime<Utc>,
+}
+
+impl Due {
+    /// A rule that runs.
+    pub fn compiled(rule: &CompiledRule, slot: DateTime<Utc>) -> Self {
+        Self { rule: Arc::clone(&rule.rule), filter: Some(Arc::clone(&rule.filter)), slot }
+    }
+
+    /// A rule that this version cannot run.
+    pub fn not_run(rule: &Arc<Rule>, slot: DateTime<Utc>) -> Self {
+        Self { rule: Arc::clone(rule), filter: None, slot }
+    }
+}
+
+/// Runs executions.
+pub struct Engine {
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) state: Arc<StateDb>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) settings: Settings,
+    rules: Mutex<HashMap<String, RuleState>>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine that searches `backend` and writes to `state`.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        state: Arc<StateDb>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<Self, StateError> {
+        let rules = Mutex::new(state.rule_states()?);
+        Ok(Self { backend, state, clock, settings, rules })
+    }
+
+    /// What is remembered of the rule with this object id.
+    pub fn rule_state(&self, uuid: &str) -> Option<RuleState> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).get(uuid).cloned()
+    }
+
+    /// Settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Runs rules that are due together: one search for all of them and one commit, rules that
+    /// read alerts after the others. Log entries come back in the order asked. A rule that fails
+    /// fails alone.
+    pub async fn run(&self, due: Vec<Due>) -> Vec<ExecutionRecord> {
+        let default_alerts = reads_alerts(&self.settings.default_index);
+        let second = |due: &Due| due.rule.index.as_deref().map_or(default_alerts, reads_alerts);
+        let order: Vec<(usize, Due)> = due.into_iter().enumerate().collect();
+        let (second, first): (Vec<_>, Vec<_>) = order.into_iter().partition(|(_, due)| second(due));
+        let mut records = Vec::with_capacity(first.len() + second.len());
+        for group in [first, second] {
+            if group.is_empty() {
+                continue;
+            }
+            let (places, group): (Vec<usize>, Vec<Due>) = group.into_iter().unzip();
+            records.extend(places.into_iter().zip(self.run_group(group).await));
+        }
+        records.sort_by_key(|(place, _)| *place);
+        records.into_iter().map(|(_, record)| record).collect()
+    }
+
+    async fn run_group(&self, group: Vec<Due>) -> Vec<ExecutionRecord> {
+        let backlogs = match self.state.backlog_counts() {
+            Ok(backlogs) => backlogs.into_keys().collect(),
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the backlog: candidates keep waiting");
+                HashSet::new()
+            }
+        };
+        let mut book = Book::new(group.len());
+        let mut tasks = Vec::new();
+        for (place, due) in group.into_iter().enumerate() {
+            match self.prepare(due, &backlogs) {
+                Ok(task) => tasks.push((place, *task)),
+                Err(commit) => book.ready(place, *commit),
+            }
+        }
+        let pages = self.first_pages(&tasks).await;
+        for ((place, task), page) in tasks.into_iter().zip(pages) {
+            book.ready(place, self.finish(task, page).await);
+            if book.since.is_some_and(|since| since.elapsed() > HOLD) {
+                self.commit(&mut book).await;
+            }
+        }
+        self.commit(&mut book).await;
+        book.records.into_iter().flatten().collect()
+    }
+
+    /// Plans an execution, or ends it where there is nothing to search.
+    fn prepare(&self, due: Due, backlogs: &HashSet<String>) -> Result<Box<Task>, Box<ExecutionCommit>> {
+        let uuid = due.rule.object_id(&self.settings.space);
+        let mut log = Log::new(&due, &uuid, &self.settings, self.clock.now());
+        let end = |record: ExecutionRecord| {
+            let state = Some(self.next_state(&due, &uuid, &record, None));
+            Box::new(ExecutionCommit {
+                record,
+                alerts: Vec::new(),
+                state,
+                kept: Vec::new(),
+                settled: Vec::new(),
+            })
+        };
+        let Some(filter) = &due.filter else {
+            return Err(end(log.without_search(Status::NotRun, why_not_run(&due.rule))));
+        };
+        let mut warnings = Vec::new();
+        let plan = match plan(&due.rule, filter, due.slot, &self.settings, |w| warnings.push(w)) {
+            Ok(plan) => plan,
+            Err(error) => return Err(end(log.failed(error))),
+        };
+        log.record.warnings = warnings;
+        log.window(plan.window);
+        if let Some(gap) = self.gap(&uuid, plan.window.from) {
+            log.warn(gap);
+        }
+        let backlog = backlogs.contains(&*uuid);
+        Ok(Box::new(Task { due, uuid, plan, log, backlog }))
+    }
+
+    /// Says which time no execution of the rule has searched, on the schedule.
+    fn gap(&self, uuid: &str, from: DateTime<Utc>) -> Option<String> {
+        if self.settings.trigger != Trigger::Scheduled {
+            return None;
+        }
+        let searched = DateTime::from_timestamp_millis(self.rule_state(uuid)?.last_to?)?;
+        (searched < from).then(|| {
+            let gap = from - searched;
+            format!(
+                "{} s were not searched: from {} to {}",
+                gap.num_seconds(),
+                crate::base::window::iso_millis(searched),
+                crate::base::window::iso_millis(from)
+            )
+        })
+    }
+
+    /// The first page of every task. Where the common search breaks off or takes too long, each
+    /// rule is searched alone, so that only the one at fault fails.
+    async fn first_pages(&self, tasks: &[(usize, Task)]) -> Vec<Result<HitPage, BackendError>> {
+        if tasks.is_empty() {
+            return Vec::new();
+        }
+        let requests: Vec<_> = tasks.iter().map(|(_, task)| task.plan.request.clone()).collect();
+        let together =
+            tokio::time::timeout(self.settings.timeout, caught(self.backend.search_many(requests))).await;
+        match together {
+            Ok(Ok(pages)) if pages.len() == tasks.len() => return pages,
+            Ok(Ok(pages)) => tracing::error!("{} searches, {} answers", tasks.len(), pages.len()),
+            Ok(Err(error)) => {
+                tracing::error!(error, "a search of many rules broke off: each is searched alone")
+            }
+            Err(_) => tracing::error!("a search of many rules took too long: each is searched alone"),
+        }
+        let mut pages = Vec::with_capacity(tasks.len());
+        for (_, task) in tasks {
+            let search = caught(self.backend.search(task.plan.request.clone()));
+            pages.push(match tokio::time::timeout(self.settings.timeout, search).await {
+                Ok(Ok(page)) => page,
+                Ok(Err(error)) => Err(BackendError::Failed(error)),
+                Err(_) => Err(BackendError::Failed(format!(
+                    "not finished within {} seconds",
+                    self.settings.timeout.as_secs()
+                ))),
+            });
+        }
+        pages
+    }
+
+    /// Writes what is ready. What cannot be written has failed: its next execution finds the same
+    /// candidates again, with the same ids.
+    async fn commit(&self, book: &mut Book) {
+        let commits = std::mem::take(&mut book.commits);
+        book.since = None;
+        if commits.is_empty() {
+            return;
+        }
+        let (places, commits): (Vec<usize>, Vec<ExecutionCommit>) = commits.into_iter().unzip();
+        let drafts: Vec<ExecutionRecord> = commits.iter().map(|commit| commit.record.clone()).collect();
+        let states: Vec<RuleState> = commits.iter().filter_map(|commit| commit.state.clone()).collect();
+        let state = Arc::clone(&self.state);
+        let written = blocking(move || state.commit(commits)).await;
+        let error = match written {
+            Ok(Ok(records)) => {
+                let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+                rules.extend(states.into_iter().map(|state| (state.rule.clone(), state)));
+                for (place, record) in places.into_iter().zip(records) {
+                    book.done(place, record);
+                }
+                return;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error,
+        };
+        tracing::error!(error, "executions could not be written");
+        for (place, mut record) in places.into_iter().zip(drafts) {
+            record.status = Status::Failed;
+            record.error = Some(error.clone());
+            (record.candidates, record.alerts, record.duplicates, record.capped) = (0, 0, 0, 0);
+            book.done(place, record);
+        }
+    }
+}
+
+/// What a group has ready and what it has done, by place in the group.
+struct Book {
+    commits: Vec<(usize, ExecutionCommit)>,
+    /// When the oldest of `commits` became ready.
+    since: Option<Instant>,
+    records: Vec<Option<ExecutionRecord>>,
+}
+
+impl Book {
+    fn new(size: usize) -> Self {
+        Self { commits: Vec::with_capacity(size), since: None, records: vec![None; size] }
+    }
+
+    fn ready(&mut self, place: usize, commit: ExecutionCommit) {
+        self.since.get_or_insert_with(Instant::now);
+        self.commits.push((place, commit));
+    }
+
+    fn done(&mut self, place: usize, record: ExecutionRecord) {
+        if let Some(slot) = self.records.get_mut(place) {
+            *slot = Some(record);
+        }
+    }
+}
+
+fn why_not_run(rule: &Rule) -> String {
+    match &rule.kind {
+        RuleKind::Query(query) => {
+            let language = serde_json::to_value(query.language).unwrap_or_default();
+            format!("rules in {} are not run by this version", language.as_str().unwrap_or("this language"))
+        }
+        RuleKind::Unsupported { rule_type, .. } => {
+            format!("rules of type `{rule_type}` are not run by this version")
+        }
+    }
+}
