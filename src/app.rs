@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use crate::backend::local::LocalBackend;
 use crate::base::clock::Clock;
 use crate::config::Config;
 use crate::rule::cache::CacheDir;
@@ -35,6 +36,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     store: OnceLock<Arc<Store>>,
     state: OnceLock<Arc<StateDb>>,
+    backend: OnceLock<Arc<LocalBackend>>,
 }
 
 impl std::fmt::Debug for App {
@@ -54,7 +56,7 @@ fn opened<T, E>(part: &OnceLock<Arc<T>>, open: impl FnOnce() -> Result<T, E>) ->
 impl App {
     /// The installation that `config` describes. Opens nothing yet.
     pub fn new(config: Config, clock: Arc<dyn Clock>) -> Self {
-        Self { config, clock, store: OnceLock::new(), state: OnceLock::new() }
+        Self { config, clock, store: OnceLock::new(), state: OnceLock::new(), backend: OnceLock::new() }
     }
 
     /// The configuration.
@@ -76,6 +78,14 @@ impl App {
     /// When it cannot be opened, or was written by a newer version.
     pub fn state(&self) -> Result<Arc<StateDb>, StateError> {
         opened(&self.state, || StateDb::open(&self.config.data_dir))
+    }
+
+    /// Searches the event store, and the alerts in the state database.
+    ///
+    /// # Errors
+    /// When either cannot be opened.
+    pub fn backend(&self) -> Result<Arc<LocalBackend>, AppError> {
+        opened(&self.backend, || Ok(LocalBackend::new(self.store()?, Some(self.state()?))))
     }
 
     fn store_options(&self) -> StoreOptions {
