@@ -14,6 +14,7 @@ mod architecture;
 mod cli;
 mod cloudtrail;
 mod equivalence;
+mod fields;
 mod kql;
 mod rules;
 mod shared;

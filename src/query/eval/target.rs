@@ -22,51 +22,48 @@ pub fn is_leaf(node: &Node) -> bool {
 }
 
 /// The fields whose values decide a leaf, given the paths that exist (sorted): the leaf holds
-/// when it holds on one of them.
+/// when it holds on one of them that can be seen ([`visible`]).
 ///
 /// - A name is that field; `Exists` of an object is every field below it; an unknown name is none.
-/// - A pattern is every existing field, multi-field and alias whose whole name matches, nested
-///   ones included (Kibana wraps them).
-/// - No field (a bare value) is every existing field that does not lie in a nested object.
-///
-/// `scope` is the nested object whose fields are looked at: fields outside it cannot be seen, and
-/// without one fields in nested objects cannot.
-pub fn targets(node: &Node, mapping: &Mapping, paths: &[Arc<str>], scope: Option<&str>) -> Vec<Field> {
-    let visible = |field: &Field| field.nested.as_deref() == scope;
-    let mut fields = match field_of(node) {
+/// - A pattern is every existing field, multi-field and alias whose whole name matches.
+/// - No field (a bare value) is every existing field.
+pub fn fields(node: &Node, mapping: &Mapping, paths: &[Arc<str>]) -> Vec<Field> {
+    match field_of(node) {
         Some(FieldPattern::Name(name)) => match mapping.resolve(name) {
             None => Vec::new(),
-            Some(field) if holds_below(&field) && matches!(node, Node::Exists { .. }) => {
-                mapping.leaves_below(name, paths)
-            }
+            Some(field) if field.kind.is_object() => match node {
+                Node::Exists { .. } => mapping.leaves_below(name, paths),
+                _ => Vec::new(),
+            },
             Some(field) if field.kind == FieldType::GeoPoint && matches!(node, Node::Exists { .. }) => {
                 // A point may be written as an object of latitude and longitude.
-                let mut fields = vec![field.clone()];
-                for part in ["lat", "lon"] {
-                    fields.push(Field { path: format!("{}.{part}", field.path).into(), ..field.clone() });
-                }
-                fields
+                let part = |part| Field { path: format!("{}.{part}", field.path).into(), ..field.clone() };
+                vec![part("lat"), part("lon"), field]
             }
             Some(field) => vec![field],
         },
         Some(FieldPattern::Pattern(pattern)) => {
             let pattern = Wildcard::new(pattern, false);
-            let mut fields = mapping.expand(|name| pattern.matches(name), paths);
-            if scope.is_some() {
-                fields.retain(visible);
-            }
-            return fields;
+            mapping.expand(|name| pattern.matches(name), paths)
         }
         None if is_leaf(node) => mapping.expand(|_| true, paths),
         None => Vec::new(),
-    };
-    fields.retain(visible);
-    fields
+    }
 }
 
-/// Whether a field is an object, whose existence is that of the fields below it.
-pub fn holds_below(field: &Field) -> bool {
-    field.kind.is_object()
+/// Whether a leaf sees the values of `field` when the objects of the nested field `scope` are
+/// looked at (`None`: the document itself): fields of other objects cannot be seen, except that a
+/// pattern of names outside a group takes in nested fields as well (Kibana wraps them).
+pub fn visible(node: &Node, field: &Field, scope: Option<&str>) -> bool {
+    let by_pattern = matches!(field_of(node), Some(FieldPattern::Pattern(_)));
+    field.nested.as_deref() == scope || (scope.is_none() && by_pattern)
+}
+
+/// [`fields`] that are [`visible`].
+pub fn targets(node: &Node, mapping: &Mapping, paths: &[Arc<str>], scope: Option<&str>) -> Vec<Field> {
+    let mut fields = fields(node, mapping, paths);
+    fields.retain(|field| visible(node, field, scope));
+    fields
 }
 
 /// Whether the fields of a leaf depend on which paths exist, so that they must be found anew for
@@ -75,7 +72,7 @@ pub fn depends_on_paths(node: &Node, mapping: &Mapping) -> bool {
     match field_of(node) {
         Some(FieldPattern::Name(name)) => {
             matches!(node, Node::Exists { .. })
-                && mapping.resolve(name).is_some_and(|field| holds_below(&field))
+                && mapping.resolve(name).is_some_and(|field| field.kind.is_object())
         }
         Some(FieldPattern::Pattern(_)) => true,
         None => is_leaf(node),
