@@ -5,11 +5,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::error::StoreError;
 use super::manifest::{self, Manifest};
+use super::mappings::{self, Learning};
 use super::open::{Inner, Store};
 use super::probe::Probe;
 use super::rows::TIMESTAMP;
 use super::{Appended, hot, instant};
 use crate::ecs::document::NewDocument;
+use crate::ecs::mapping::{Learned, Mapping};
 
 /// Most bytes of one commit; callers beyond it wait for the next.
 const COMMIT_BYTES: usize = 8 * 1024 * 1024;
@@ -20,6 +22,8 @@ struct Entry {
     id: String,
     timestamp: i64,
     body: Vec<u8>,
+    /// What it teaches the mapping of its index.
+    learned: Vec<Learning>,
 }
 
 /// Callers that wait for a commit.
@@ -46,10 +50,23 @@ impl Store {
     /// When an event cannot be stored or the database cannot be written; then none of `docs` is
     /// stored.
     pub fn append(&self, docs: Vec<NewDocument>) -> Result<Appended, StoreError> {
-        let entries = docs.into_iter().map(|doc| self.inner.entry(doc)).collect::<Result<Vec<_>, _>>()?;
-        if entries.is_empty() {
+        if docs.is_empty() {
             return Ok(Appended::default());
         }
+        let manifest = self.inner.manifest()?;
+        let mut mappings = BTreeMap::new();
+        let entries = docs
+            .into_iter()
+            .map(|doc| {
+                let mapping = mappings.entry(Arc::clone(&doc.index)).or_insert_with(|| {
+                    manifest
+                        .indices
+                        .get(&doc.index)
+                        .map_or_else(Mapping::ecs, |index| Mapping::clone(&index.mapping))
+                });
+                self.inner.entry(doc, mapping)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         let result = self.inner.enqueue(entries);
         if result.is_ok() {
             self.maintain();
@@ -64,7 +81,7 @@ pub(crate) fn timestamp(doc: &NewDocument) -> i64 {
 }
 
 impl Inner {
-    fn entry(&self, mut doc: NewDocument) -> Result<Entry, StoreError> {
+    fn entry(&self, mut doc: NewDocument, mapping: &mut Mapping) -> Result<Entry, StoreError> {
         if !self.options.originals {
             doc.original = None;
         }
@@ -73,7 +90,10 @@ impl Inner {
             id: doc.id.clone(),
             reason,
         })?;
-        Ok(Entry { timestamp: timestamp(&doc), index: doc.index, id: doc.id, body })
+        let new =
+            doc.flat.iter().filter(|leaf| mapping.learn(leaf.path, leaf.kind, leaf.value) == Learned::Added);
+        let learned = new.map(Learning::of).collect();
+        Ok(Entry { timestamp: timestamp(&doc), index: doc.index, id: doc.id, body, learned })
     }
 
     /// Waits for a turn, commits for all who wait, or finds that another caller did.
@@ -170,6 +190,7 @@ impl Inner {
                 let inserted =
                     !*known && hot::insert(&tx, index, &entry.id, now, &entry.body).map_err(failed)?;
                 if inserted {
+                    mappings::learn(&tx, index, &entry.learned).map_err(failed)?;
                     appended.indexed += 1;
                 } else {
                     appended.duplicates += 1;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use super::batch::NO_TIME;
 use super::error::StoreError;
 use super::manifest::Manifest;
+use super::mappings::Learning;
 use super::open::Inner;
 use super::options::{GROUP_ROWS, GROUP_TEXT};
 use super::probe::Probe;
 use super::rows::{Group, Rows};
-use super::{Appended, append, hot, instant, manifest};
+use super::segment::write::Sealed;
+use super::{Appended, append, hot, instant, manifest, mappings};
 use crate::ecs::document::NewDocument;
 use crate::ecs::mapping::Mapping;
 
@@ -119,7 +121,7 @@ impl BulkWriter {
         self.open.push(Building {
             index: Arc::clone(index),
             day,
-            rows: Rows::new(mapping),
+            rows: Rows::new(&mapping),
             probe: Probe::new(&self.inner, &manifest, index, Some(day), -1),
             checked: manifest.version,
         });
@@ -145,7 +147,8 @@ struct Checked {
 
 impl Inner {
     fn seal_bulk(&self, building: Building) -> Result<Appended, StoreError> {
-        let Building { index, day, rows, checked, .. } = building;
+        let Building { index, day, mut rows, checked, .. } = building;
+        let learned = rows.learned();
         let mut appended = Appended::default();
         let (manifest, hot) = {
             let manifest = self.manifest()?;
@@ -162,7 +165,7 @@ impl Inner {
         let mut checked = Checked { manifest, hot };
         while group.rows() > 0 {
             let sealed = self.write_segment(&index, day, &group)?;
-            match self.commit_bulk(&index, day, &group, &sealed, &mut checked)? {
+            match self.commit_bulk((&index, day), &group, &sealed, &learned, &mut checked)? {
                 None => {
                     sealed.keep();
                     appended.indexed += group.rows() as u64;
@@ -180,10 +183,10 @@ impl Inner {
     /// which of its rows are still new.
     fn commit_bulk(
         &self,
-        index: &Arc<str>,
-        day: i64,
+        (index, day): (&Arc<str>, i64),
         group: &Group,
-        sealed: &super::segment::write::Sealed,
+        sealed: &Sealed,
+        learned: &[Learning],
         checked: &mut Checked,
     ) -> Result<Option<Vec<bool>>, StoreError> {
         let database = self.writer();
@@ -205,6 +208,7 @@ impl Inner {
             *checked = Checked { manifest, hot };
             return Ok(Some(keep));
         }
+        mappings::learn(&tx, id, learned).map_err(failed)?;
         let version = manifest::next_version(&tx).map_err(failed)?;
         Self::add_segment(&tx, id, day, sealed, version).map_err(failed)?;
         tx.commit().map_err(failed)?;

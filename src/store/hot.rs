@@ -3,8 +3,8 @@
 //! Each row's body is one compressed blob: source, original and leaves, so that rows become
 //! columns again without parsing JSON a second time.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use rusqlite::Connection;
 use rustc_hash::FxHashMap;
@@ -217,8 +217,6 @@ struct Content {
     order: Vec<u32>,
     columns: FxHashMap<Arc<str>, Arc<Column>>,
     paths: Arc<[Arc<str>]>,
-    mapping: Arc<Mapping>,
-    size: OnceLock<usize>,
 }
 
 impl HotBatch {
@@ -227,7 +225,7 @@ impl HotBatch {
         rows: Vec<HotRow>,
         mapping: &Arc<Mapping>,
     ) -> Result<Self, ReadError> {
-        let mut building = Rows::new(Arc::clone(mapping));
+        let mut building = Rows::new(mapping);
         for row in &rows {
             let mut doc = decode(index, &row.id, &row.body).map_err(|reason| ReadError {
                 batch: format!("hot rows of {index}"),
@@ -244,16 +242,7 @@ impl HotBatch {
         let paths: Arc<[Arc<str>]> = columns.iter().map(|(path, _)| Arc::clone(path)).collect();
         let columns =
             columns.into_iter().map(|(path, coded)| (path, Arc::new(coded.into_column()))).collect();
-        let content = Content {
-            bounds,
-            timestamps,
-            ingested,
-            order,
-            columns,
-            paths,
-            mapping: Arc::clone(mapping),
-            size: OnceLock::new(),
-        };
+        let content = Content { bounds, timestamps, ingested, order, columns, paths };
         let key = NEXT.fetch_add(1, Ordering::Relaxed);
         Ok(Self { key, index: Arc::clone(index), rows, content })
     }
@@ -268,24 +257,6 @@ impl HotBatch {
 
     pub(crate) fn last(&self) -> i64 {
         self.rows.last().map_or(i64::MIN, |row| row.seq)
-    }
-
-    pub(crate) fn rows_by_sequence(&self) -> &[HotRow] {
-        &self.rows
-    }
-
-    /// Whether its columns were built with this mapping.
-    pub(crate) fn has_mapping(&self, mapping: &Arc<Mapping>) -> bool {
-        Arc::ptr_eq(&self.content.mapping, mapping)
-    }
-
-    /// Approximate heap size, bytes.
-    pub(crate) fn size(&self) -> usize {
-        *self.content.size.get_or_init(|| {
-            let columns: usize =
-                self.content.paths.iter().filter_map(|p| self.content.columns.get(p)).map(|c| c.size()).sum();
-            columns + self.rows.iter().map(|row| row.body.len() + row.id.len() + 64).sum::<usize>()
-        })
     }
 
     fn row(&self, row: u32) -> Result<&HotRow, ReadError> {

@@ -10,8 +10,10 @@ mod append;
 pub mod batch;
 mod bulk;
 mod cache;
+mod check;
 mod document;
 mod error;
+mod export;
 mod hot;
 mod instant;
 mod manifest;
@@ -21,19 +23,25 @@ mod open;
 mod options;
 pub(crate) mod pattern;
 mod probe;
+mod retain;
 mod rows;
 mod seal;
 mod segment;
 mod snapshot;
 pub mod state;
+mod stats;
 mod sweep;
 mod texts;
 
 pub use bulk::BulkWriter;
+pub use check::{Checked, Problem};
 pub use error::StoreError;
+pub use merge::Compacted;
 pub use open::Store;
 pub use options::{Pruning, StoreOptions};
+pub use retain::Retained;
 pub use snapshot::{Snapshot, TimeBounds};
+pub use stats::{IndexStats, Stats};
 
 /// What became of events handed to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -11,6 +11,7 @@ use super::cache::Cache;
 use super::error::StoreError;
 use super::hot::HotBatch;
 use super::manifest::{Database, Manifest, Segment};
+use super::mappings::Merged;
 use super::options::StoreOptions;
 use super::segment::read::SegmentFile;
 use super::snapshot::Snapshot;
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     writer: Mutex<Database>,
     reader: Mutex<Reader>,
     pub(crate) queue: Queue,
+    pub(crate) mappings: Merged,
     /// A thread is sealing or merging.
     pub(crate) maintaining: AtomicBool,
 }
@@ -79,6 +81,7 @@ impl Store {
             writer: Mutex::new(writer),
             reader: Mutex::new(Reader { database: reader, state: State::default() }),
             queue: Queue::default(),
+            mappings: Merged::default(),
             maintaining: AtomicBool::new(false),
         };
         let store = Self { inner: Arc::new(inner) };

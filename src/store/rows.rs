@@ -9,8 +9,10 @@ use super::instant;
 use super::texts::{Dictionary, Texts};
 use crate::ecs::columns::{Column, MISSING};
 use crate::ecs::document::NewDocument;
-use crate::ecs::mapping::Mapping;
+use crate::ecs::flat::Leaf;
+use crate::ecs::mapping::{Learned, Mapping};
 use crate::ecs::types::FieldType;
+use crate::store::mappings::Learning;
 
 /// Paths of the two time columns.
 pub(crate) const TIMESTAMP: &str = "@timestamp";
@@ -53,7 +55,9 @@ impl Growing {
 /// Events of one index as growing columns.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    mapping: Arc<Mapping>,
+    mapping: Mapping,
+    /// Leaves that gave the mapping a new field.
+    learned: Vec<Learning>,
     ids: Dictionary,
     timestamps: Vec<i64>,
     ingested: Vec<i64>,
@@ -77,9 +81,10 @@ struct Path {
 }
 
 impl Rows {
-    pub(crate) fn new(mapping: Arc<Mapping>) -> Self {
+    pub(crate) fn new(mapping: &Arc<Mapping>) -> Self {
         let mut rows = Self {
-            mapping,
+            mapping: Mapping::clone(mapping),
+            learned: Vec::new(),
             ids: Dictionary::default(),
             timestamps: Vec::new(),
             ingested: Vec::new(),
@@ -118,6 +123,11 @@ impl Rows {
         self.ids.find(id).is_some()
     }
 
+    /// What the events taught the mapping.
+    pub(crate) fn learned(&mut self) -> Vec<Learning> {
+        std::mem::take(&mut self.learned)
+    }
+
     pub(crate) fn ids(&self) -> &Texts {
         &self.ids.texts
     }
@@ -139,7 +149,7 @@ impl Rows {
         let mut times = [NO_TIME; 2];
         let mut before = MISSING;
         for leaf in doc.flat.iter() {
-            let at = self.path(before, leaf.path);
+            let at = self.path(before, leaf);
             before = at;
             let Some(path) = self.paths.get(at as usize) else { continue };
             match &path.target {
@@ -171,7 +181,8 @@ impl Rows {
     }
 
     /// The number of `path`, guessed from the path before it.
-    fn path(&mut self, before: u32, path: &str) -> u32 {
+    fn path(&mut self, before: u32, leaf: Leaf<'_>) -> u32 {
+        let path = leaf.path;
         let guess = self.paths.get(before as usize).map_or(0, |before| before.next);
         if self.paths.get(guess as usize).is_some_and(|guess| &*guess.path == path) {
             return guess;
@@ -179,6 +190,9 @@ impl Rows {
         let at = match self.by_path.get(path) {
             Some(at) => *at,
             None => {
+                if self.mapping.learn(path, leaf.kind, leaf.value) == Learned::Added {
+                    self.learned.push(Learning::of(leaf));
+                }
                 let target = self.target(path);
                 self.learn(path, target)
             }
@@ -493,5 +507,51 @@ impl Group {
                 .filter_map(|(path, coded)| column(coded).map(|coded| (Arc::clone(path), coded)))
                 .collect(),
         }
+    }
+}
+
+/// Stored rows as they come back from a segment, sorted by time.
+pub(crate) struct Piece {
+    pub(crate) timestamps: Vec<i64>,
+    pub(crate) ingested: Vec<i64>,
+    pub(crate) ids: Texts,
+    pub(crate) sources: Texts,
+    pub(crate) originals: Texts,
+    pub(crate) has_original: Vec<bool>,
+    pub(crate) columns: Vec<(Arc<str>, Coded)>,
+}
+
+impl Rows {
+    /// Adds stored rows; one whose id is here already is left out. Returns how many were added.
+    pub(crate) fn extend(&mut self, piece: &Piece, keep: impl Fn(usize) -> bool) -> usize {
+        let before = self.timestamps.len();
+        let mut place = vec![MISSING; piece.timestamps.len()];
+        for (row, slot) in place.iter_mut().enumerate() {
+            if !keep(row) || !self.ids.insert(piece.ids.get(row)).1 {
+                continue;
+            }
+            *slot = u32::try_from(self.timestamps.len()).unwrap_or(MISSING);
+            self.timestamps.push(piece.timestamps.get(row).copied().unwrap_or(NO_TIME));
+            self.ingested.push(piece.ingested.get(row).copied().unwrap_or(NO_TIME));
+            self.sources.push(piece.sources.get(row));
+            self.originals.push(piece.originals.get(row));
+            self.has_original.push(piece.has_original.get(row) == Some(&true));
+        }
+        for (path, coded) in &piece.columns {
+            let at = self.column(path);
+            let Some(column) = self.columns.get_mut(at as usize) else { continue };
+            column.keyed |= coded.keyed;
+            let mut codes = vec![MISSING; coded.values.len()];
+            for (row, new) in place.iter().enumerate().filter(|(_, new)| **new != MISSING) {
+                for code in coded.row(row) {
+                    let Some(known) = codes.get_mut(*code as usize) else { continue };
+                    if *known == MISSING {
+                        *known = column.values.insert(coded.values.get(*code as usize)).0;
+                    }
+                    column.entries.push((*new, *known));
+                }
+            }
+        }
+        self.timestamps.len() - before
     }
 }

@@ -1,7 +1,6 @@
 //! Sealing: hot rows become segments.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rusqlite::params;
@@ -85,9 +84,7 @@ impl Inner {
                 reason,
             })?;
             let day = instant::day(append::timestamp(&doc));
-            days.entry(day)
-                .or_insert_with(|| Rows::new(Arc::clone(&index.mapping)))
-                .push(&doc, self.options.originals);
+            days.entry(day).or_insert_with(|| Rows::new(&index.mapping)).push(&doc, self.options.originals);
         }
         let files = days
             .into_iter()
@@ -141,12 +138,12 @@ impl Inner {
     }
 }
 
-/// A new name for a segment: `<index>/<day>-<random>.parquet`.
-pub(crate) fn file_name(index: &str, day: i64) -> String {
+/// A folder's name for an index. Index names may come from an input file: nothing in them may mean
+/// a path.
+pub(crate) fn folder_name(index: &str) -> String {
     use std::fmt::Write;
     let mut folder = String::new();
     for byte in index.bytes() {
-        // Index names may come from an input file: nothing in them may mean a path.
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (byte == b'.' && !folder.is_empty())
         {
             folder.push(char::from(byte));
@@ -159,6 +156,12 @@ pub(crate) fn file_name(index: &str, day: i64) -> String {
         folder =
             format!("index-{}", uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, index.as_bytes()).simple());
     }
+    folder
+}
+
+/// A new name for a segment: `<index>/<day>-<random>.parquet`.
+pub(crate) fn file_name(index: &str, day: i64) -> String {
+    let folder = folder_name(index);
     let date = chrono::DateTime::from_timestamp_millis(day.saturating_mul(instant::DAY))
         .filter(|_| day != i64::MIN)
         .map_or_else(|| "undated".to_owned(), |at| at.format("%Y-%m-%d").to_string());

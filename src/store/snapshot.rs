@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::batch::{Batch, NO_TIME};
-use super::manifest::{Manifest, Segment};
+use super::manifest::{Index, Manifest, Segment};
 use super::open::{HotBatches, Inner};
 use super::options::Pruning;
 use super::pattern;
@@ -57,16 +57,8 @@ impl Snapshot {
 
     /// The types of the fields of these indices together.
     pub fn mapping(&self, indices: &[Arc<str>]) -> Arc<Mapping> {
-        let known: Vec<&Arc<Mapping>> = indices
-            .iter()
-            .filter_map(|name| self.manifest.indices.get(name))
-            .map(|index| &index.mapping)
-            .collect();
-        match known.as_slice() {
-            [] => Arc::new(Mapping::ecs()),
-            [one] => Arc::clone(one),
-            [first, ..] => Arc::clone(first),
-        }
+        let known: Vec<&Index> = indices.iter().filter_map(|name| self.manifest.indices.get(name)).collect();
+        self.inner.mappings.of(&known)
     }
 
     /// All batches of these indices that may hold an event within `bounds`; the caller judges each

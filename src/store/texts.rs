@@ -54,10 +54,6 @@ pub(crate) struct Dictionary {
 }
 
 impl Dictionary {
-    pub(crate) fn len(&self) -> usize {
-        self.texts.len()
-    }
-
     /// The number of `text`, and whether it is new.
     pub(crate) fn insert(&mut self, text: &str) -> (u32, bool) {
         let Self { texts, table, hasher } = self;

@@ -19,3 +19,4 @@ mod kql;
 mod rules;
 mod shared;
 mod store;
+mod store_upkeep;

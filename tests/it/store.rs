@@ -200,7 +200,7 @@ fn texts(column: &Column, rows: usize) -> Vec<Vec<String>> {
 }
 
 /// All columns of all batches equal those built directly from the documents.
-fn assert_columns(store: &Store, sources: &BTreeMap<String, Value>) {
+pub(crate) fn assert_columns(store: &Store, sources: &BTreeMap<String, Value>) {
     let snapshot = store.snapshot().unwrap();
     for batch in all_batches(&snapshot) {
         let rows: Vec<u32> = (0..u32::try_from(batch.rows()).unwrap()).collect();

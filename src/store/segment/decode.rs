@@ -4,11 +4,11 @@ use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringArray, Struc
 use arrow::datatypes::{DataType, Int32Type, TimestampMillisecondType};
 use rustc_hash::FxHashMap;
 
-use crate::ecs::columns::{Column, MISSING};
+use crate::ecs::columns::MISSING;
 use crate::store::batch::NO_TIME;
 use crate::store::instant::Form;
 use crate::store::rows::Coded;
-use crate::store::texts::Dictionary;
+use crate::store::texts::{Dictionary, Texts};
 
 /// Codes of a text array, one a position, [`MISSING`] for null; distinct texts go to `values`.
 fn codes(array: &dyn Array, values: &mut Dictionary) -> Result<Vec<u32>, String> {
@@ -141,9 +141,10 @@ pub(crate) fn times(array: &ArrayRef) -> Result<Vec<i64>, String> {
 }
 
 /// The texts that times had.
-pub(crate) fn time_texts(times: &[i64], form: Form) -> Column {
+pub(crate) fn time_texts(times: &[i64], form: Form) -> Coded {
     let mut known: FxHashMap<i64, u32> = FxHashMap::default();
-    let mut dictionary: Vec<Box<str>> = Vec::new();
+    let mut values = Texts::default();
+    let mut text = String::new();
     let codes = times
         .iter()
         .map(|ms| {
@@ -151,12 +152,12 @@ pub(crate) fn time_texts(times: &[i64], form: Form) -> Column {
                 return MISSING;
             }
             *known.entry(*ms).or_insert_with(|| {
-                let mut text = String::with_capacity(24);
+                text.clear();
                 form.write(*ms, &mut text);
-                dictionary.push(text.into());
-                u32::try_from(dictionary.len() - 1).unwrap_or(MISSING)
+                values.push(&text);
+                u32::try_from(values.len() - 1).unwrap_or(MISSING)
             })
         })
         .collect();
-    Column { dictionary, codes, offsets: None }
+    Coded { values, codes, offsets: None, keyed: false }
 }

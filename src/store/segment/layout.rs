@@ -1,11 +1,13 @@
 //! Names and types of a segment's columns.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 
 use crate::store::instant::Form;
-use crate::store::options::SEGMENT_COLUMNS;
+use crate::store::options::{GROUP_ROWS, SEGMENT_COLUMNS};
 use crate::store::rows::{Group, INGESTED, TIMESTAMP};
 
 pub(crate) const ID: &str = "_id";
@@ -121,6 +123,53 @@ impl Plan {
         other.sort();
         plans.sort_by(|a, b| a.path.cmp(&b.path));
         Self { timestamp, ingested, columns: plans, other, originals }
+    }
+
+    /// A plan that holds what both hold.
+    pub(crate) fn join(self, other: Self) -> Self {
+        let time = |a: TimePlan, b: TimePlan| match (a, b) {
+            (TimePlan::Absent, other) | (other, TimePlan::Absent) => other,
+            (a, b) if a == b => a,
+            _ => TimePlan::Text,
+        };
+        let timestamp = time(self.timestamp, other.timestamp);
+        let ingested = time(self.ingested, other.ingested);
+        let originals = self.originals || other.originals;
+        let mut columns: BTreeMap<Arc<str>, ColumnPlan> = BTreeMap::new();
+        for plan in self.every().chain(other.every()) {
+            match columns.entry(Arc::clone(&plan.path)) {
+                Entry::Vacant(free) => {
+                    free.insert(plan);
+                }
+                Entry::Occupied(mut found) => {
+                    let found = found.get_mut();
+                    found.list |= plan.list;
+                    found.keyed |= plan.keyed;
+                    found.plain |= plan.plain;
+                    found.distinct = found.distinct.max(plan.distinct);
+                    found.values += plan.values;
+                }
+            }
+        }
+        Self::new(columns.into_values().collect(), timestamp, ingested, originals)
+    }
+
+    /// All columns, those of the others and of rebuilt times too.
+    fn every(self) -> impl Iterator<Item = ColumnPlan> {
+        let rare = |path: Arc<str>, list| ColumnPlan {
+            path,
+            list,
+            keyed: false,
+            plain: false,
+            distinct: GROUP_ROWS as u64,
+            values: 0,
+        };
+        let times = [(TIMESTAMP, self.timestamp), (INGESTED, self.ingested)];
+        let times = times.into_iter().filter(|(_, plan)| matches!(plan, TimePlan::Form(_)));
+        self.columns
+            .into_iter()
+            .chain(self.other.into_iter().map(move |path| rare(path, true)))
+            .chain(times.map(move |(path, _)| rare(Arc::from(path), false)))
     }
 
     /// All field paths in the file, sorted.

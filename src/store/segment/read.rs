@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, StringArray};
+use arrow::datatypes::{DataType, Field};
 use arrow::record_batch::RecordBatch;
 use hashbrown::HashTable;
 use parquet::arrow::ProjectionMask;
@@ -16,12 +17,14 @@ use parquet::file::metadata::PageIndexPolicy;
 use rustc_hash::FxHashMap;
 
 use super::decode;
-use super::layout::{FORM, ID, ORIGINAL, OTHER, SOURCE, column_name};
+use super::layout::{ColumnPlan, FORM, ID, ORIGINAL, OTHER, Plan, SOURCE, TimePlan, column_name};
 use crate::ecs::columns::Column;
-use crate::store::batch::ReadError;
+use crate::store::batch::{NO_TIME, ReadError};
 use crate::store::cache::{Cache, Part};
 use crate::store::instant::Form;
-use crate::store::rows::{Coded, INGESTED, TIMESTAMP};
+use crate::store::options::GROUP_ROWS;
+use crate::store::rows::{Coded, INGESTED, Piece, TIMESTAMP};
+use crate::store::texts::Texts;
 
 /// A footer, and where each column is.
 pub(crate) struct Footer {
@@ -203,7 +206,7 @@ impl SegmentFile {
             .map(|(path, coded)| match coded {
                 Some(coded) => Ok(Some(coded.into_column())),
                 None => match form_of(&footer, path) {
-                    Some(form) => Ok(Some(decode::time_texts(&self.times(group, path)?, form))),
+                    Some(form) => Ok(Some(decode::time_texts(&self.times(group, path)?, form).into_column())),
                     None => Ok(None),
                 },
             })
@@ -253,7 +256,7 @@ impl SegmentFile {
         let footer = self.footer(false)?;
         let batch = self.read(&footer, group, &[ID], None)?;
         let array = self.array(&batch, ID)?;
-        let texts: &arrow::array::StringArray =
+        let texts: &StringArray =
             array.as_any().downcast_ref().ok_or_else(|| self.failed("`_id` is not text"))?;
         let ids: Vec<Arc<str>> = texts.iter().map(|id| Arc::from(id.unwrap_or(""))).collect();
         let bytes = ids.iter().map(|id| id.len() + 40).sum();
@@ -297,12 +300,12 @@ impl SegmentFile {
         if batch.num_rows() != sorted.len() {
             return Err(self.failed(format!("gave {} of {} rows", batch.num_rows(), sorted.len())));
         }
-        let texts = |name: &str| -> Result<Option<arrow::array::StringArray>, ReadError> {
+        let texts = |name: &str| -> Result<Option<StringArray>, ReadError> {
             match batch.column_by_name(name) {
                 None => Ok(None),
                 Some(array) => array
                     .as_any()
-                    .downcast_ref::<arrow::array::StringArray>()
+                    .downcast_ref::<StringArray>()
                     .map(|texts| Some(texts.clone()))
                     .ok_or_else(|| self.failed(format!("`{name}` is not text"))),
             }
@@ -324,22 +327,100 @@ impl SegmentFile {
             .collect())
     }
 
-    /// How each field path lies in the file: (path, list, keyed, plain), without time columns.
-    pub(crate) fn shape(&self, footer: &Footer) -> Vec<(String, bool, bool, bool)> {
-        use arrow::datatypes::DataType;
-        let mut out = Vec::new();
-        for field in footer.metadata.schema().fields() {
-            if is_fixed(field.name()) || field.name() == OTHER {
-                continue;
+    /// Rows `from..to` of a row group with all that is stored of them.
+    pub(crate) fn piece(
+        &self,
+        group: usize,
+        from: usize,
+        to: usize,
+        paths: &[Arc<str>],
+    ) -> Result<Piece, ReadError> {
+        let footer = self.footer(true)?;
+        let mut selectors = vec![RowSelector::skip(from), RowSelector::select(to.saturating_sub(from))];
+        selectors.retain(|selector| selector.row_count > 0);
+        let names: Vec<&str> = footer.roots.keys().map(String::as_str).collect();
+        let batch = self.read(&footer, group, &names, Some(selectors.into()))?;
+        let rows = batch.num_rows();
+        let failed = |e: String| self.failed(e);
+        let times = |name: &str| -> Result<Vec<i64>, ReadError> {
+            match batch.column_by_name(name) {
+                Some(array) => decode::times(array).map_err(failed),
+                None => Ok(vec![NO_TIME; rows]),
             }
-            let (list, item) = match field.data_type() {
-                DataType::List(item) => (true, item.data_type().clone()),
-                other => (false, other.clone()),
+        };
+        let mut has_original = vec![false; rows];
+        let mut texts = |name: &str| -> Result<Texts, ReadError> {
+            let mut out = Texts::default();
+            let Some(array) = batch.column_by_name(name) else {
+                (0..rows).for_each(|_| out.push(""));
+                return Ok(out);
             };
-            let keyed = matches!(item, DataType::Struct(_));
-            out.push((field.name().clone(), list, keyed, item == DataType::Utf8));
+            let array: &StringArray =
+                array.as_any().downcast_ref().ok_or_else(|| self.failed(format!("`{name}` is not text")))?;
+            for (text, has) in array.iter().zip(&mut has_original) {
+                if text.is_some_and(|text| !out.fits(text.len())) {
+                    return Err(self.failed("has more text than can be read at once"));
+                }
+                *has = text.is_some();
+                out.push(text.unwrap_or(""));
+            }
+            Ok(out)
+        };
+        let (ids, sources) = (texts(ID)?, texts(SOURCE)?);
+        // The last one read leaves its marks.
+        let originals = texts(ORIGINAL)?;
+        if !has_originals(&footer) {
+            has_original = vec![false; rows];
         }
-        out
+        let (timestamps, ingested) = (times(TIMESTAMP)?, times(INGESTED)?);
+        let mut columns = Vec::with_capacity(paths.len());
+        for path in paths {
+            let name = column_name(path);
+            let coded = if footer.roots.contains_key(&name) && !is_fixed(&name) {
+                decode::column(&self.array(&batch, &name)?).map_err(failed)?
+            } else if let Some(form) = form_of(&footer, path) {
+                let of = if &**path == TIMESTAMP { &timestamps } else { &ingested };
+                decode::time_texts(of, form)
+            } else if footer.roots.contains_key(OTHER) {
+                decode::other(&self.array(&batch, OTHER)?, path).map_err(failed)?
+            } else {
+                continue;
+            };
+            columns.push((Arc::clone(path), coded));
+        }
+        Ok(Piece { timestamps, ingested, ids, sources, originals, has_original, columns })
+    }
+
+    /// How the file's columns lie.
+    pub(crate) fn plan(&self, paths: &[Arc<str>]) -> Result<Plan, ReadError> {
+        let footer = self.footer(false)?;
+        let groups = footer.metadata.metadata().row_groups();
+        let rows: i64 = groups.iter().map(parquet::file::metadata::RowGroupMetaData::num_rows).sum();
+        let mut columns = Vec::new();
+        for path in paths {
+            let field = footer.metadata.schema().field_with_name(&column_name(path)).ok();
+            let field = field.filter(|field| !is_fixed(field.name()));
+            let (list, item) = match field.map(Field::data_type) {
+                Some(DataType::List(item)) => (true, Some(item.data_type().clone())),
+                Some(item) => (false, Some(item.clone())),
+                // Among the others, or a time that is rebuilt.
+                None => (true, None),
+            };
+            columns.push(ColumnPlan {
+                path: Arc::clone(path),
+                list,
+                keyed: matches!(item, Some(DataType::Struct(_))),
+                plain: item == Some(DataType::Utf8),
+                distinct: GROUP_ROWS as u64,
+                values: if item.is_some() { u64::try_from(rows).unwrap_or(0) } else { 0 },
+            });
+        }
+        let time = |path: &str| match form_of(&footer, path) {
+            Some(form) => TimePlan::Form(form),
+            None if footer.roots.contains_key(&column_name(path)) => TimePlan::Text,
+            None => TimePlan::Absent,
+        };
+        Ok(Plan::new(columns, time(TIMESTAMP), time(INGESTED), has_originals(&footer)))
     }
 
     /// Rows of each row group, from the footer.
@@ -372,11 +453,6 @@ pub(crate) fn form_of(footer: &Footer, path: &str) -> Option<Form> {
 /// Whether the file keeps originals.
 pub(crate) fn has_originals(footer: &Footer) -> bool {
     footer.roots.contains_key(ORIGINAL)
-}
-
-/// Paths in [`OTHER`]: those the manifest names and no column holds.
-pub(crate) fn has_other(footer: &Footer) -> bool {
-    footer.roots.contains_key(OTHER)
 }
 
 fn selection(rows: &[u32]) -> RowSelection {

@@ -113,6 +113,11 @@ impl SegmentWriter {
         Ok(())
     }
 
+    /// Bytes written so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.writer.as_ref().map_or(0, |writer| writer.bytes_written() as u64)
+    }
+
     /// Syncs the file and gives it its name.
     pub(crate) fn finish(mut self) -> Result<Sealed, StoreError> {
         let temporary = self.temporary.clone();
