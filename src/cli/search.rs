@@ -127,10 +127,7 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<Outcome, CliError> {
         return Err(CliError::failed(format!("there is no data folder `{}`", context.data_dir().display()))
             .with_help("`tocsin ingest` makes one; --data-dir names another"));
     }
-    let app = context.app();
-    let store = app.store().map_err(CliError::failed)?;
-    let state = app.state().map_err(CliError::failed)?;
-    let backend = LocalBackend::new(store, Some(state));
+    let backend = context.app().backend().map_err(CliError::failed)?;
     let indices: Arc<[String]> = args.index.clone().into();
     let mapping = context.block_on(backend.mapping(&indices))?.map_err(CliError::failed)?;
     check(&args.query, &Matcher::compile(&filter, &mapping, context.now()), context)?;
