@@ -1,16 +1,163 @@
 //! `tocsin ingest`.
 
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
 use super::{CliError, Context, Outcome};
+use crate::base::window::iso_millis;
+use crate::ecs::document::NewDocument;
+use crate::ingest::formats::Format as Input;
+use crate::ingest::pipeline::{self, Progress, Report, Target};
+use crate::ingest::reader::ReadOptions;
+use crate::ingest::sources::{self, Source};
+use crate::store::{BulkWriter, StoreError};
+
+/// Rejects that are shown on stderr; machine output lists more.
+const REJECTS_SHOWN: usize = 20;
 
 /// Arguments of `tocsin ingest`.
 #[derive(Debug, clap::Args)]
-#[command(hide = true)]
-pub struct IngestArgs {}
+pub struct IngestArgs {
+    /// Files, folders, or `-` for standard input; gzip and zstd are told by content
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// What the input is
+    #[arg(long, value_enum, default_value_t = InputFormat::Auto)]
+    input: InputFormat,
+    /// Index all documents go to [default: logs-aws.cloudtrail-default for CloudTrail; else what
+    /// documents say by `_index` or `data_stream`, else logs-generic-default]
+    #[arg(long, value_name = "NAME")]
+    index: Option<String>,
+}
+
+/// What the input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum InputFormat {
+    /// Told by the first record of each file
+    Auto,
+    /// Files of `{"Records":[…]}`, or one record a line
+    Cloudtrail,
+    /// One ECS document a line, with `_id` and `_index` when it carries them
+    Ecs,
+    /// `{"_index","_id","_source"}` a line
+    Hits,
+    /// A body of Elasticsearch's bulk API
+    Bulk,
+}
+
+impl From<InputFormat> for Input {
+    fn from(format: InputFormat) -> Self {
+        match format {
+            InputFormat::Auto => Self::Auto,
+            InputFormat::Cloudtrail => Self::CloudTrail,
+            InputFormat::Ecs => Self::Ecs,
+            InputFormat::Hits => Self::Hits,
+            InputFormat::Bulk => Self::Bulk,
+        }
+    }
+}
+
+/// The store at the end of the pipeline.
+struct StoreTarget<'a> {
+    writer: BulkWriter,
+    context: &'a Context,
+    progress: &'a Progress,
+    bar: super::progress::Progress,
+}
+
+impl Target for StoreTarget<'_> {
+    type Error = StoreError;
+
+    fn push(&mut self, documents: Vec<NewDocument>) -> Result<(), StoreError> {
+        self.writer.push_many(documents)?;
+        self.bar.set(self.progress.bytes.load(Ordering::Relaxed));
+        if self.context.signals().is_ok_and(super::signals::Signals::stopping) {
+            self.progress.stop.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// Always: the command is not there yet, and not listed.
-pub fn run(_args: IngestArgs, _context: &Context) -> Result<Outcome, CliError> {
-    Err(CliError::usage("`tocsin ingest` is not there yet"))
+/// When a path does not exist, or the store cannot be opened or written.
+pub fn run(args: IngestArgs, context: &Context) -> Result<Outcome, CliError> {
+    if let Some(index) = &args.index {
+        check_index(index)?;
+    }
+    let found = sources::find(&args.paths).map_err(CliError::failed)?;
+    if found.digests > 0 {
+        context.say(format!(
+            "{} digest files passed over: they describe log files and hold no events",
+            found.digests
+        ));
+    }
+    context.signals()?;
+    let options =
+        ReadOptions { format: args.input.into(), index: args.index, ingested: iso_millis(context.now()) };
+    let bytes = found.list.iter().map(|source| match source {
+        Source::File { size, .. } => *size,
+        Source::Stdin => 0,
+    });
+    let total = if found.list.contains(&Source::Stdin) { None } else { Some(bytes.sum()) };
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+
+    let store = context.app().store()?;
+    let progress = Progress::default();
+    let mut target = StoreTarget {
+        writer: store.bulk(),
+        context,
+        progress: &progress,
+        bar: context.progress_bytes("reading", total),
+    };
+    let mut report = pipeline::run(&found.list, &options, workers, &progress, &mut target)?;
+    let appended = target.writer.finish()?;
+    drop(target.bar);
+    report.indexed = appended.indexed;
+    report.duplicates = appended.duplicates;
+
+    show(context, &report)?;
+    let outcome = if report.rejected > 0 { Outcome::Findings } else { Outcome::Fine };
+    Ok(context.finish(outcome))
+}
+
+/// Index names follow Elasticsearch's rules, so that patterns can name them.
+fn check_index(name: &str) -> Result<(), CliError> {
+    let forbidden = |c: char| c.is_uppercase() || c.is_whitespace() || "\\/*?\"<>|,#:".contains(c);
+    let problem = if name.is_empty() || name.len() > 255 {
+        Some("it has to be 1 to 255 bytes long".to_owned())
+    } else if name.starts_with(['-', '_', '+']) {
+        Some("it cannot start with `-`, `_` or `+`".to_owned())
+    } else {
+        name.chars().find(|c| forbidden(*c)).map(|c| format!("`{c}` is not allowed in it"))
+    };
+    match problem {
+        None => Ok(()),
+        Some(problem) => Err(CliError::usage(format!("--index: `{name}` is no index name: {problem}"))
+            .with_help("lower case, without spaces and without \\ / * ? \" < > | , # :")),
+    }
+}
+
+fn show(context: &Context, report: &Report) -> Result<(), CliError> {
+    for reject in report.rejects.iter().take(REJECTS_SHOWN) {
+        let place =
+            if reject.line > 0 { format!("{}:{}", reject.path, reject.line) } else { reject.path.clone() };
+        context.warn(format!("{place}: {}", reject.reason));
+    }
+    let more = report.rejected.saturating_sub(REJECTS_SHOWN as u64);
+    if more > 0 {
+        context.warn(format!("{more} more were rejected; --format json lists them"));
+    }
+    if context.human() {
+        let mut out = context.out();
+        writeln!(
+            out,
+            "{} records read from {} files: {} new, {} known already, {} rejected",
+            report.read, report.files, report.indexed, report.duplicates, report.rejected
+        )?;
+        return Ok(());
+    }
+    context.document(report, &["files", "read", "indexed", "duplicates", "rejected"])
 }

@@ -84,6 +84,14 @@ impl Records {
         if self.unread().starts_with(&[0xef, 0xbb, 0xbf]) {
             self.consume(3);
         }
+        if self.holds_no_json() {
+            let reason = match self.failure.take() {
+                Some(failure) => failure.to_string(),
+                None => "no JSON: no line starts with `{` or `[`".to_owned(),
+            };
+            sink.reject(self.here(), reason);
+            return;
+        }
         let mut level = Level::Top;
         loop {
             self.skip_space();
@@ -104,6 +112,15 @@ impl Records {
         } else if matches!(level, Level::List { .. }) {
             sink.reject(self.here(), "truncated: the list of records has no end".to_owned());
         }
+    }
+
+    /// Whether what was read first is something else altogether: a picture, a table, a program. One
+    /// piece of news is enough for that.
+    fn holds_no_json(&mut self) -> bool {
+        self.skip_space();
+        let unread = self.unread();
+        let opens = |line: &[u8]| matches!(line.trim_ascii_start().first(), Some(b'{' | b'['));
+        !unread.is_empty() && !unread.split(|byte| *byte == b'\n').any(opens)
     }
 
     fn here(&self) -> Place {
@@ -477,6 +494,15 @@ mod tests {
         assert!(seen.rejects[0].1.contains("truncated"));
         let seen = read("{\"Records\":[{\"a\":1}");
         assert_eq!((seen.records.len(), seen.rejects.len()), (1, 1));
+    }
+
+    #[test]
+    fn something_else_altogether_is_told_once() {
+        for data in [&b"# Notes\n\nno records here\nnor here"[..], b"\x89PNG\r\n\x1a\n\0\0", b"5"] {
+            let seen = read(data);
+            assert_eq!((seen.records.len(), seen.rejects.len()), (0, 1), "{:?}", seen.rejects);
+            assert!(seen.rejects[0].1.contains("no JSON"), "{:?}", seen.rejects);
+        }
     }
 
     #[test]
