@@ -67,7 +67,7 @@ impl Log {
         if sorted.capped > 0 {
             let fate = match behaviour {
                 CapBehaviour::Keep => "kept for later runs",
-                CapBehaviour::Drop => "dropped, as `capped = \"kibana\"` says",
+                CapBehaviour::Drop => "dropped, as `limits.capped` says",
             };
             record.warnings.push(format!(
                 "the cap of {cap} alerts a run was reached: {} left out, {fate}",

@@ -15,6 +15,7 @@ mod cli;
 mod cloudtrail;
 mod equivalence;
 mod fields;
+mod engine;
 mod kql;
 mod rules;
 mod shared;
