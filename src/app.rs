@@ -8,9 +8,12 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use chrono::{DateTime, Duration, Utc};
+
 use crate::backend::local::LocalBackend;
 use crate::base::clock::Clock;
-use crate::config::Config;
+use crate::config::{ByteSize, Capped, Config, TimeSpan};
+use crate::engine::{CapBehaviour, Engine, Settings, Trigger};
 use crate::rule::cache::CacheDir;
 use crate::rule::load::files::load_paths;
 use crate::rule::model::Rule;
@@ -28,6 +31,26 @@ pub enum AppError {
     /// The state database.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+/// What a command chooses about its executions.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineMode {
+    /// Windows of the past are read on the events' own time: `--clock event`.
+    pub event_clock: bool,
+    /// Why executions run.
+    pub trigger: Trigger,
+}
+
+/// What [`App::sweep`] deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Events.
+    pub events: u64,
+    /// Alerts.
+    pub alerts: u64,
+    /// Entries of the execution log.
+    pub executions: u64,
 }
 
 /// The parts of one installation, opened when they are first asked for.
@@ -86,6 +109,50 @@ impl App {
     /// When either cannot be opened.
     pub fn backend(&self) -> Result<Arc<LocalBackend>, AppError> {
         opened(&self.backend, || Ok(LocalBackend::new(self.store()?, Some(self.state()?))))
+    }
+
+    /// An engine over backend and state, with the configured bounds.
+    ///
+    /// # Errors
+    /// When store or state cannot be opened or read.
+    pub fn engine(&self, mode: EngineMode) -> Result<Engine, AppError> {
+        let config = &self.config;
+        let settings = Settings {
+            space: config.alerts.space.as_str().into(),
+            max_signals: config.limits.max_signals,
+            capped: match config.limits.capped {
+                Capped::Keep => CapBehaviour::Keep,
+                Capped::Drop => CapBehaviour::Drop,
+            },
+            event_clock: mode.event_clock,
+            trigger: mode.trigger,
+            timeout: config.schedule.execution_timeout.duration(),
+            ..Settings::default()
+        };
+        Ok(Engine::new(self.backend()?, self.state()?, Arc::clone(&self.clock), settings)?)
+    }
+
+    /// Deletes what is older, or more, than the configuration keeps: events and the execution log by
+    /// `store.retention`, alerts by `alerts.retention`. Without these settings nothing happens.
+    ///
+    /// # Errors
+    /// When store or state cannot be opened or written.
+    pub fn sweep(&self, now: DateTime<Utc>) -> Result<Swept, AppError> {
+        let store = &self.config.store.retention;
+        let alerts = self.config.alerts.retention;
+        let mut swept = Swept::default();
+        if store.age.is_some() || store.size.is_some() {
+            let (age, size) = (store.age.map(TimeSpan::duration), store.size.map(ByteSize::bytes));
+            swept.events = self.store()?.retain(age, size, now)?.events;
+        }
+        if store.age.is_some() || alerts.is_some() {
+            let since = |age: Option<TimeSpan>| {
+                age.and_then(|age| now.checked_sub_signed(Duration::from_std(age.duration()).ok()?))
+            };
+            let removed = self.state()?.retain(since(alerts), since(store.age))?;
+            (swept.alerts, swept.executions) = (removed.alerts as u64, removed.executions as u64);
+        }
+        Ok(swept)
     }
 
     fn store_options(&self) -> StoreOptions {
