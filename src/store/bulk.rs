@@ -97,7 +97,9 @@ impl BulkWriter {
         while !self.open.is_empty() {
             self.seal(0)?;
         }
-        self.inner.merge_due()?;
+        if self.inner.options.background {
+            self.inner.merge_due()?;
+        }
         Ok(self.appended)
     }
 

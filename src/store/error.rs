@@ -100,6 +100,8 @@ impl StoreError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full { path: path.to_owned() },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path: path.to_owned() },
+            // SQLite knows one error of writing as a full disk and calls the others I/O.
+            Some(ErrorCode::SystemIoFailure) if takes_nothing(path) => Self::Full { path: path.to_owned() },
             _ => Self::Database { path: path.to_owned(), reason: error.to_string() },
         }
     }
@@ -113,6 +115,14 @@ impl StoreError {
         }
         Self::Segment { path: path.to_owned(), reason: error.to_string() }
     }
+}
+
+/// Whether not even a small file can be written beside `path`.
+fn takes_nothing(path: &Path) -> bool {
+    let probe = path.with_extension(format!("probe-{}", std::process::id()));
+    let written = std::fs::write(&probe, [0; 64 * 1024]);
+    drop(std::fs::remove_file(&probe));
+    written.is_err_and(|error| is_full(&error))
 }
 
 fn is_full(error: &std::io::Error) -> bool {

@@ -41,9 +41,6 @@ impl Store {
 impl Inner {
     /// Merges days that have many small segments.
     pub(crate) fn merge_due(&self) -> Result<(), StoreError> {
-        if !self.options.background {
-            return Ok(());
-        }
         if self.merge_small(MERGE_AT)?.merged > 0 {
             self.sweep()?;
         }

@@ -37,7 +37,7 @@ impl Store {
         }
         let store = self.clone();
         let spawned = std::thread::Builder::new().name("tocsin-seal".to_owned()).spawn(move || {
-            if let Err(error) = store.inner.seal_due() {
+            if let Err(error) = store.inner.seal_due().and_then(|()| store.inner.merge_due()) {
                 tracing::warn!(%error, "hot rows could not be sealed; they stay searchable and are tried again");
             }
             store.inner.maintaining.store(false, Ordering::Release);
@@ -66,7 +66,7 @@ impl Inner {
         for index in manifest.indices.values().filter(|index| due.contains(&index.id)) {
             self.seal_index(index)?;
         }
-        self.merge_due()
+        Ok(())
     }
 
     /// Seals the oldest hot rows of an index, at most a segment's worth.
