@@ -58,7 +58,7 @@ fn sequence_base(ancestors: &[(&str, &str)], rule_uuid: &str) -> String {
     base
 }
 
-/// Inner id of a threshold bucket: a UUIDv5 of rule, scheduled start, fields and sorted values.
+/// Inner id of a threshold bucket: a version 5 UUID of rule, scheduled start, fields and sorted values.
 pub fn threshold_bucket(rule_id: &str, started: DateTime<Utc>, fields: &[&str], values: &[&str]) -> String {
     let mut values = values.to_vec();
     values.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));

@@ -1,16 +1,221 @@
-//! `tocsin alerts`.
+//! `tocsin alerts`: what was found, and triage.
 
-use super::{CliError, Context, Outcome};
+pub(super) mod show;
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::table::Cell;
+use super::{CliError, Context, Outcome, Table};
+use crate::alert::lookup::lookup;
+use crate::base::datemath::Rounding;
+use crate::store::state::{AlertQuery, Lookup, StateDb, StoredAlert, WorkflowStatus, alerts_index};
+
+/// Alerts shown to a person who names no number.
+const HUMAN_SIZE: usize = 50;
+/// Columns of CSV.
+const COLUMNS: &[&str] = &[
+    "_id",
+    "_index",
+    "_source.@timestamp",
+    "_source.kibana.alert.severity",
+    "_source.kibana.alert.risk_score",
+    "_source.kibana.alert.rule.name",
+    "_source.kibana.alert.rule.rule_id",
+    "_source.kibana.alert.workflow_status",
+    "_source.kibana.alert.original_time",
+    "_source.kibana.alert.reason",
+];
 
 /// Arguments of `tocsin alerts`.
 #[derive(Debug, clap::Args)]
-#[command(hide = true)]
-pub struct AlertsArgs {}
+pub struct AlertsArgs {
+    #[command(subcommand)]
+    command: AlertsCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum AlertsCommand {
+    /// List alerts, newest first
+    List(ListArgs),
+    /// Show one alert in full, with its rule's investigation guide
+    Show {
+        /// Its id, or how its id begins
+        id: String,
+    },
+    /// Someone is looking at these alerts
+    Ack(Ids),
+    /// These alerts are done with
+    Close(Ids),
+    /// These alerts are open again
+    Reopen(Ids),
+    /// Add tags to alerts, or remove them
+    Tag {
+        #[command(flatten)]
+        ids: Ids,
+        /// Tag to add; may be repeated
+        #[arg(long, value_name = "TAG", required_unless_present = "remove")]
+        add: Vec<String>,
+        /// Tag to remove; may be repeated
+        #[arg(long, value_name = "TAG")]
+        remove: Vec<String>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Ids {
+    /// Ids of alerts, or how they begin
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    /// Only those of this rule
+    #[arg(long, value_name = "RULE_ID")]
+    rule: Option<String>,
+    /// Only those with this workflow status: open, acknowledged or closed
+    #[arg(long)]
+    status: Option<WorkflowStatus>,
+    /// Only those alerted at this time or later
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Only those alerted at this time or earlier
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// At most so many [default: 50 for people, all of them elsewhere]
+    #[arg(long, value_name = "N")]
+    size: Option<usize>,
+    /// Building blocks too
+    #[arg(long)]
+    building_blocks: bool,
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// Always: the command is not there yet, and not listed.
-pub fn run(_args: AlertsArgs, _context: &Context) -> Result<Outcome, CliError> {
-    Err(CliError::usage("`tocsin alerts` is not there yet"))
+/// When the state cannot be read or written, or an id names no alert, or several.
+pub fn run(args: AlertsArgs, context: &Context) -> Result<Outcome, CliError> {
+    let state = context.app().state().map_err(CliError::failed)?;
+    match args.command {
+        AlertsCommand::List(args) => list(args, context, &state),
+        AlertsCommand::Show { id } => show_one(&id, context, &state),
+        AlertsCommand::Ack(ids) => triage(&ids, WorkflowStatus::Acknowledged, context, &state),
+        AlertsCommand::Close(ids) => triage(&ids, WorkflowStatus::Closed, context, &state),
+        AlertsCommand::Reopen(ids) => triage(&ids, WorkflowStatus::Open, context, &state),
+        AlertsCommand::Tag { ids, add, remove } => {
+            let ids = full_ids(&ids, &state)?;
+            let changed = state.tag_alerts(ids, add, remove).map_err(CliError::failed)?;
+            report(changed, "tagged", context)
+        }
+    }
+}
+
+/// An alert as machine output has it.
+pub(super) fn record(alert: &StoredAlert) -> Value {
+    json!({"_id": &*alert.id, "_index": alerts_index(&alert.space), "_source": &alert.source})
+}
+
+fn list(args: ListArgs, context: &Context, state: &StateDb) -> Result<Outcome, CliError> {
+    let time = |flag: &str, text: Option<String>, rounding| {
+        text.map(|text| context.resolve_time(flag, &text, rounding)).transpose()
+    };
+    let shown = args.size.or(context.human().then_some(HUMAN_SIZE));
+    let query = AlertQuery {
+        rule: args.rule,
+        status: args.status,
+        space: Some(context.config().alerts.space.clone()),
+        from: time("--from", args.from, Rounding::Down)?,
+        to: time("--to", args.to, Rounding::Up)?,
+        building_blocks: args.building_blocks,
+        size: shown.map(|size| size.saturating_add(1)),
+        ascending: false,
+    };
+    let mut alerts = state.alerts(&query).map_err(CliError::failed)?;
+    let more = shown.is_some_and(|shown| alerts.len() > shown);
+    alerts.truncate(shown.unwrap_or(usize::MAX));
+    if !context.human() {
+        let mut writer = context.records(COLUMNS);
+        for alert in &alerts {
+            writer.write(&record(alert))?;
+        }
+        writer.finish()?;
+        return Ok(Outcome::Fine);
+    }
+    if alerts.is_empty() {
+        context.say("no alerts");
+        return Ok(Outcome::Fine);
+    }
+    context.table(&table(context, &alerts))?;
+    if more {
+        context.say(format!("older ones are not shown: --size N shows more than {}", alerts.len()));
+    }
+    Ok(Outcome::Fine)
+}
+
+/// Alerts as a table.
+pub(super) fn table<'a>(context: &Context, alerts: impl IntoIterator<Item = &'a StoredAlert>) -> Table {
+    let mut table = Table::new(&["event time", "severity", ">risk", "rule", "status", "reason", "id"]);
+    for alert in alerts {
+        let field = |name: &str| lookup(&alert.source, name);
+        let text = |name: &str| field(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let time = show::time(context, field("kibana.alert.original_time"))
+            .or_else(|| show::time(context, field("@timestamp")));
+        table.row([
+            Cell::from(time.unwrap_or_default()),
+            Cell::styled(context.style().severity(&super::style::visible(&text("kibana.alert.severity")))),
+            Cell::from(field("kibana.alert.risk_score").map(ToString::to_string).unwrap_or_default()),
+            Cell::from(text("kibana.alert.rule.name")),
+            Cell::from(alert.status.as_str()),
+            Cell::from(text("kibana.alert.reason")),
+            Cell::from(alert.id.chars().take(12).collect::<String>()),
+        ]);
+    }
+    table
+}
+
+fn show_one(id: &str, context: &Context, state: &StateDb) -> Result<Outcome, CliError> {
+    let alert = find(id, state)?;
+    if context.human() {
+        show::draw(&alert, context)?;
+    } else {
+        context.document(&record(&alert), COLUMNS)?;
+    }
+    Ok(Outcome::Fine)
+}
+
+fn find(id: &str, state: &StateDb) -> Result<StoredAlert, CliError> {
+    match state.alert(id).map_err(CliError::failed)? {
+        Lookup::One(alert) => Ok(*alert),
+        Lookup::Nothing => Err(CliError::usage(format!("there is no alert `{id}`"))
+            .with_help("`tocsin alerts list --building-blocks` shows all alerts with how their ids begin")),
+        Lookup::Several(ids) => Err(CliError::usage(format!("the ids of several alerts begin with `{id}`"))
+            .with_help(format!("name one of them: {}", ids.join(", ")))),
+    }
+}
+
+fn full_ids(ids: &Ids, state: &StateDb) -> Result<Vec<Arc<str>>, CliError> {
+    ids.ids.iter().map(|id| find(id, state).map(|alert| alert.id)).collect()
+}
+
+fn triage(
+    ids: &Ids,
+    status: WorkflowStatus,
+    context: &Context,
+    state: &StateDb,
+) -> Result<Outcome, CliError> {
+    let ids = full_ids(ids, state)?;
+    let changed = state.set_workflow_status(ids, status, context.now()).map_err(CliError::failed)?;
+    report(changed, status.as_str(), context)
+}
+
+fn report(changed: usize, what: &str, context: &Context) -> Result<Outcome, CliError> {
+    if context.human() {
+        let plural = if changed == 1 { "" } else { "s" };
+        context.say(format!("{changed} alert{plural} {what}"));
+    } else {
+        context.document(&json!({"changed": changed}), &["changed"])?;
+    }
+    Ok(Outcome::Fine)
 }

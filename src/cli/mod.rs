@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod error;
 pub mod executions;
 pub mod ingest;
+mod markdown;
 pub mod output;
 pub mod progress;
 pub mod render;

@@ -1,16 +1,113 @@
-//! `tocsin run`.
+//! `tocsin run`: rules on their schedules, or all of them once.
 
+mod once;
+mod service;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::args::WindowClock;
 use super::{CliError, Context, Outcome};
+use crate::config::{Capped, Config};
+use crate::engine::{CapBehaviour, Engine, Settings, Trigger};
+use crate::rule::model::Rule;
+use crate::rule::set::RuleSet;
 
 /// Arguments of `tocsin run`.
-#[derive(Debug, clap::Args)]
-#[command(hide = true)]
-pub struct RunArgs {}
+#[derive(Debug, Clone, clap::Args)]
+pub struct RunArgs {
+    /// Rule files and folders [default: `rules.paths` of the configuration, else the shipped rules]
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    rules: Vec<PathBuf>,
+    /// Run every enabled rule once, as if it were due now (or at --at), and end
+    #[arg(long)]
+    once: bool,
+    /// Only these rules
+    #[arg(long, value_name = "RULE_ID", num_args = 1..)]
+    only: Vec<String>,
+    /// Rules that are switched off too
+    #[arg(long)]
+    include_disabled: bool,
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// Always: the command is not there yet, and not listed.
-pub fn run(_args: RunArgs, _context: &Context) -> Result<Outcome, CliError> {
-    Err(CliError::usage("`tocsin run` is not there yet"))
+/// When rules, events or state cannot be read, or the arguments make no sense.
+pub fn run(args: RunArgs, context: &Context) -> Result<Outcome, CliError> {
+    if args.once {
+        return once::run(&args, context);
+    }
+    if context.at().is_some() {
+        return Err(CliError::usage("`--at` needs `--once`: the service runs on the machine's clock")
+            .with_help("`tocsin run --once --at TIME` runs every rule once, as if it were then"));
+    }
+    service::run(&args, context)
+}
+
+/// Which rules of `set` run: those enabled here and by their files (or all with
+/// `--include-disabled`), of those that `--only` names.
+fn select(
+    set: &RuleSet,
+    only: &[String],
+    include_disabled: bool,
+    config: &Config,
+    overrides: &std::collections::HashMap<String, bool>,
+) -> Vec<Arc<Rule>> {
+    let only: HashSet<&str> = only.iter().map(String::as_str).collect();
+    let named = |rule: &Rule| {
+        only.is_empty()
+            || only.contains(&*rule.rule_id)
+            || rule.id.as_deref().is_some_and(|id| only.contains(id))
+    };
+    let enabled = |rule: &Rule| {
+        let here = overrides.get(&*rule.rule_id).copied();
+        include_disabled || here.unwrap_or_else(|| config.rules.enabled(rule))
+    };
+    set.rules.iter().filter(|rule| named(rule) && enabled(rule)).cloned().collect()
+}
+
+/// Refuses names that no rule has.
+fn check_names(set: &RuleSet, only: &[String]) -> Result<(), CliError> {
+    let unknown: Vec<&str> = only.iter().map(String::as_str).filter(|id| set.find(id).is_none()).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::usage(format!("no rule has the id `{}`", unknown.join("`, `")))
+        .with_help("`tocsin rules list` shows all rules with their ids"))
+}
+
+/// An engine over the embedded store with the configuration's settings.
+pub(super) fn engine(context: &Context, trigger: Trigger) -> Result<Engine, CliError> {
+    let config = context.config();
+    let default_clock = if context.at().is_some() { WindowClock::Event } else { WindowClock::Ingest };
+    let clock = context.window_clock().unwrap_or(default_clock);
+    let settings = Settings {
+        space: config.alerts.space.as_str().into(),
+        max_signals: config.limits.max_signals,
+        capped: match config.limits.capped {
+            Capped::Keep => CapBehaviour::Keep,
+            Capped::Drop => CapBehaviour::Drop,
+        },
+        event_clock: matches!(clock, WindowClock::Event),
+        trigger,
+        timeout: config.schedule.execution_timeout.duration(),
+        ..Settings::default()
+    };
+    let app = context.app();
+    let backend = app.backend().map_err(CliError::failed)?;
+    let state = app.state().map_err(CliError::failed)?;
+    Engine::new(backend, state, context.clock(), settings).map_err(CliError::failed)
+}
+
+/// Says on stderr what is wrong with rule files, errors and warnings.
+fn say_findings(set: &RuleSet, context: &Context) {
+    let findings: Vec<_> = set
+        .diagnostics
+        .iter()
+        .filter(|found| found.level >= crate::base::diagnostic::Level::Error)
+        .cloned()
+        .collect();
+    context.diagnostics(&findings, None);
 }

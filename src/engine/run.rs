@@ -192,7 +192,7 @@ impl Engine {
             Ok(Ok(pages)) if pages.len() == tasks.len() => return pages,
             Ok(Ok(pages)) => tracing::error!("{} searches, {} answers", tasks.len(), pages.len()),
             Ok(Err(error)) => {
-                tracing::error!(error, "a search of many rules broke off: each is searched alone")
+                tracing::error!(error, "a search of many rules broke off: each is searched alone");
             }
             Err(_) => tracing::error!("a search of many rules took too long: each is searched alone"),
         }

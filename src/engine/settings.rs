@@ -73,7 +73,7 @@ impl Default for Settings {
             event_clock: false,
             default_index: DEFAULT_INDEX.iter().map(ToString::to_string).collect(),
             trigger: Trigger::Scheduled,
-            timeout: Duration::from_secs(300),
+            timeout: Duration::from_mins(5),
         }
     }
 }

@@ -53,7 +53,7 @@ pub enum Event {
 }
 
 /// The service's settings and connections.
-pub struct Service {
+pub struct Service<'a> {
     /// Runs executions.
     pub engine: Arc<Engine>,
     /// Rules.
@@ -65,12 +65,12 @@ pub struct Service {
     /// Whether the rule files are watched.
     pub watch: bool,
     /// Told what happens.
-    pub tell: Box<dyn FnMut(Event) + Send>,
+    pub tell: Box<dyn FnMut(Event) + 'a>,
     /// Sweeps old state and events now and then.
     pub sweep: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
-impl fmt::Debug for Service {
+impl fmt::Debug for Service<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service").field("engine", &self.engine).finish_non_exhaustive()
     }
@@ -93,7 +93,7 @@ struct Table {
     running: HashMap<Arc<str>, DateTime<Utc>>,
 }
 
-impl Service {
+impl Service<'_> {
     /// Runs rules on their slots until `stop`; then lets what has begun come to its end.
     /// `reload` asks to read the rule files at once whenever it changes.
     pub async fn run(mut self, set: RuleSet, stop: CancellationToken, mut reload: watch::Receiver<u64>) {

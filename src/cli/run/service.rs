@@ -1,0 +1,168 @@
+//! `tocsin run` as a service.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::super::executions::{COLUMNS, remarks};
+use super::super::{CliError, Context, Outcome};
+use super::RunArgs;
+use crate::app::App;
+use crate::config::{ByteSize, TimeSpan};
+use crate::engine::Trigger;
+use crate::schedule::lock::ServiceLock;
+use crate::schedule::service::{Event, Rules, Service};
+use crate::store::state::{ExecutionRecord, Status};
+
+/// How long the execution log is kept, days; as long as Kibana's event log.
+const LOG_DAYS: i64 = 90;
+
+pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError> {
+    let _lock = ServiceLock::take(context.data_dir()).map_err(|error| {
+        CliError::usage(error.to_string()).with_help("stop it, or give this one another --data-dir")
+    })?;
+    let signals = context.signals()?.clone();
+    let state = context.app().state().map_err(CliError::failed)?;
+    // Reading rules needs nothing of the open store: the service's thread has its own wiring.
+    let loader = Arc::new(App::new(context.config().clone(), context.clock()));
+    let set = loader.rules(&args.rules);
+    super::say_findings(&set, context);
+    super::check_names(&set, &args.only)?;
+    let paths = if args.rules.is_empty() { context.rule_paths() } else { &args.rules };
+    let rules = Rules {
+        paths: paths.to_vec(),
+        load: {
+            let (loader, paths) = (Arc::clone(&loader), args.rules.clone());
+            Arc::new(move || loader.rules(&paths))
+        },
+        select: {
+            let (args, config, state) = (args.clone(), context.config().clone(), Arc::clone(&state));
+            Arc::new(move |set| {
+                let overrides = state.enabled_overrides().unwrap_or_else(|error| {
+                    tracing::error!(%error, "cannot read which rules are switched on or off here");
+                    std::collections::HashMap::default()
+                });
+                super::select(set, &args.only, args.include_disabled, &config, &overrides)
+            })
+        },
+    };
+    let selected = (rules.select)(&set);
+    let running = selected.iter().filter(|rule| set.plan(&rule.rule_id).is_some()).count();
+    context.say(format!(
+        "{running} rules are on their schedules; events and alerts in {}",
+        context.data_dir().display()
+    ));
+    if selected.len() > running {
+        context
+            .say(format!("{} rules are of a kind that this version does not run", selected.len() - running));
+    }
+    let mut voice = Voice { context, no_source: HashSet::new(), broken: None };
+    let config = context.config();
+    let service = Service {
+        engine: Arc::new(super::engine(context, Trigger::Scheduled)?),
+        watch: config.rules.reload && !rules.paths.is_empty(),
+        rules,
+        clock: context.clock(),
+        concurrency: config.schedule.max_concurrent_executions,
+        tell: Box::new(|event| voice.tell(event)),
+        sweep: Some(sweep(context)?),
+    };
+    context.block_on(service.run(set, signals.stop(), signals.reload()))?;
+    if let Some(error) = voice.broken {
+        return Err(error);
+    }
+    // SIGTERM is how a service is stopped; only Ctrl-C interrupts it.
+    Ok(if signals.interrupted() { Outcome::Interrupted } else { Outcome::Fine })
+}
+
+/// Forgets what is older than the configuration keeps.
+fn sweep(context: &Context) -> Result<Arc<dyn Fn() + Send + Sync>, CliError> {
+    let state = context.app().state().map_err(CliError::failed)?;
+    let clock = context.clock();
+    let store = context.app().store().map_err(CliError::failed)?;
+    let keep =
+        context.config().alerts.retention.and_then(|span| chrono::Duration::from_std(span.duration()).ok());
+    let events = context.config().store.retention.clone();
+    Ok(Arc::new(move || {
+        let now = clock.now();
+        match store.retain(events.age.map(TimeSpan::duration), events.size.map(ByteSize::bytes), now) {
+            Ok(removed) if removed.segments > 0 => {
+                tracing::info!(removed.events, removed.bytes, "retired events older than are kept");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "cannot retire old events"),
+        }
+        let log = now - chrono::Duration::days(LOG_DAYS);
+        match state.retain(keep.map(|keep| now - keep), Some(log)) {
+            Ok(removed) if removed.alerts + removed.executions > 0 => {
+                tracing::info!(removed.alerts, removed.executions, "forgot what is older than is kept");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "cannot forget old state"),
+        }
+    }))
+}
+
+/// Tells what the service does: records for machines, lines for people.
+struct Voice<'c> {
+    context: &'c Context,
+    /// Rules of which it was said that they have no data source.
+    no_source: HashSet<String>,
+    /// Why stdout cannot be written any more.
+    broken: Option<CliError>,
+}
+
+impl Voice<'_> {
+    fn tell(&mut self, event: Event) {
+        match event {
+            Event::Executed(records) => {
+                if let Err(error) = self.executed(&records) {
+                    // Alerts go on being written: stdout is not what the service is for.
+                    tracing::error!(%error, "cannot write to stdout");
+                    self.broken.get_or_insert(error);
+                }
+            }
+            Event::Reloaded(changes) => self.context.say(format!(
+                "rules reloaded: {} added, {} changed, {} removed",
+                changes.added.len(),
+                changes.changed.len(),
+                changes.removed.len()
+            )),
+            Event::ReloadRefused(errors) => {
+                self.context.diagnostics(&errors, None);
+                self.context.warn("the changed rule files have errors: the rules from before stay in force");
+            }
+            Event::BadSchedule(rule, error) => {
+                self.context.warn(format!("`{}` does not run: {error}", rule.name));
+            }
+        }
+    }
+
+    fn executed(&mut self, records: &[ExecutionRecord]) -> Result<(), CliError> {
+        if !self.context.human() {
+            let mut writer = self.context.records(COLUMNS);
+            for record in records {
+                writer.write(record)?;
+            }
+            return writer.flush();
+        }
+        for record in records {
+            let said = match record.status {
+                Status::NoDataSource => !self.no_source.insert(record.rule_id.clone()),
+                Status::Succeeded => record.alerts == 0,
+                _ => false,
+            };
+            if said {
+                tracing::debug!(rule = record.rule_id, status = %record.status, "executed");
+                continue;
+            }
+            let remarks = remarks(record);
+            let remarks = if remarks.is_empty() { remarks } else { format!(" ({remarks})") };
+            let time = self.context.time(self.context.now());
+            self.context.say(super::super::style::visible(&format!(
+                "{time}  {}: {}, {} alerts of {} candidates{remarks}",
+                record.rule_name, record.status, record.alerts, record.candidates
+            )));
+        }
+        Ok(())
+    }
+}
