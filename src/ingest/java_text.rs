@@ -264,6 +264,30 @@ mod tests {
         out
     }
 
+    #[derive(serde::Deserialize)]
+    struct Golden<'a> {
+        #[serde(borrow)]
+        json: &'a serde_json::value::RawValue,
+        text: String,
+    }
+
+    /// Cases from a real JDK: `tests/fixtures/java_text/Golden.java` writes them, and says how.
+    #[test]
+    fn golden() {
+        let mut wrong = Vec::new();
+        let mut nested = 0;
+        for line in include_str!("../../tests/fixtures/java_text/golden.ndjson").lines() {
+            let case: Golden<'_> = serde_json::from_str(line).unwrap();
+            nested += usize::from(case.text[1..].contains('{'));
+            let ours = render(case.json.get());
+            if ours != case.text {
+                wrong.push(format!("{}\n  want {}\n  have {ours}", case.json, case.text));
+            }
+        }
+        assert!(nested >= 20, "{nested} nested cases");
+        assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    }
+
     #[test]
     fn hash_is_javas() {
         // `"hello".hashCode()` is 99162322 in every JDK.
