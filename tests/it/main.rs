@@ -16,6 +16,7 @@ mod cloudtrail;
 mod engine;
 mod equivalence;
 mod fields;
+mod ingest;
 mod kql;
 mod rules;
 mod shared;

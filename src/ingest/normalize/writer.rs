@@ -173,6 +173,47 @@ impl EcsWriter {
         }
     }
 
+    /// A value of any shape whose keys are changed by `rename`, without empty members.
+    pub fn renamed(
+        &mut self,
+        key: &str,
+        path: &mut String,
+        value: Value<'_>,
+        rename: &impl Fn(&str) -> String,
+    ) {
+        self.separate();
+        self.source.push('"');
+        push_escaped(&mut self.source, key);
+        self.source.push_str("\":");
+        self.renamed_value(path, value, rename);
+    }
+
+    fn renamed_value(&mut self, path: &mut String, value: Value<'_>, rename: &impl Fn(&str) -> String) {
+        match value.kind() {
+            Kind::Object => {
+                self.source.push('{');
+                let length = path.len();
+                for member in value.children().filter(|member| !member.is_empty()) {
+                    let key = rename(&member.key());
+                    path.push('.');
+                    path.push_str(&key);
+                    self.renamed(&key, path, member, rename);
+                    path.truncate(length);
+                }
+                self.source.push('}');
+            }
+            Kind::Array => {
+                self.source.push('[');
+                for item in value.children().filter(|item| !item.is_empty()) {
+                    self.separate();
+                    self.renamed_value(path, item, rename);
+                }
+                self.source.push(']');
+            }
+            Kind::String | Kind::Number | Kind::Boolean | Kind::Null => self.value(value, path),
+        }
+    }
+
     /// The members of `object` inside the object that is open, without those whose whole path
     /// `skip` refuses. `path` is the object's own path, empty at the root; it is left as it was.
     pub fn members(&mut self, path: &mut String, object: Value<'_>, skip: &impl Fn(&str) -> bool) {

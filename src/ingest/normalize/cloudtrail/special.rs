@@ -3,7 +3,7 @@
 use super::super::writer::EcsWriter;
 use super::record::{Key, Record};
 use super::time;
-use crate::ingest::tape::{Kind, Value};
+use crate::ingest::tape::Value;
 
 /// `aws.cloudtrail.console_login.*`: how somebody signed in to the console.
 pub(super) fn console_login(out: &mut EcsWriter, record: &Record<'_>) {
@@ -50,41 +50,16 @@ pub(super) fn insight(out: &mut EcsWriter, record: &Record<'_>, path: &mut Strin
         out.tree(member.raw_key(), path, member, &filled);
         path.truncate(length);
     }
-    snake_case_members(out, path, details);
-    out.end();
-}
-
-/// The members of `object` once more, those whose names change in snake case.
-fn snake_case_members(out: &mut EcsWriter, path: &mut String, object: Value<'_>) {
-    let length = path.len();
-    for member in object.children().filter(|member| filled(*member)) {
-        let name = member.key();
-        let snake = snake_case(&name);
-        if snake == *name || object.member(&snake).is_some() || snake.contains(['"', '\\']) {
-            continue;
+    for member in details.children().filter(|member| filled(*member)) {
+        let snake = snake_case(&member.key());
+        if *snake != *member.key() && details.member(&snake).is_none() {
+            path.push('.');
+            path.push_str(&snake);
+            out.renamed(&snake, path, member, &snake_case);
+            path.truncate(length);
         }
-        path.push('.');
-        path.push_str(&snake);
-        match member.kind() {
-            Kind::Object => {
-                out.begin(&snake);
-                // Members whose names do not change are not repeated by the walk below.
-                for inner in member.children().filter(|inner| filled(*inner)) {
-                    if snake_case(&inner.key()) == *inner.key() {
-                        let inner_length = path.len();
-                        path.push('.');
-                        path.push_str(&inner.key());
-                        out.tree(inner.raw_key(), path, inner, &filled);
-                        path.truncate(inner_length);
-                    }
-                }
-                snake_case_members(out, path, member);
-                out.end();
-            }
-            _ => out.tree(&snake, path, member, &filled),
-        }
-        path.truncate(length);
     }
+    out.end();
 }
 
 /// `insightType` → `insight_type`.
