@@ -198,7 +198,9 @@ impl Compiler<'_> {
         let mut indexes = Vec::with_capacity(columns.len());
         for ((number, column), path) in (0u32..).zip(columns).zip(paths) {
             if column.flattened {
-                for key in column.keyed.keys() {
+                let mut keys: Vec<&Arc<str>> = column.keyed.keys().collect();
+                keys.sort();
+                for key in keys {
                     hooks.add_path(format!("{path}.{key}").into(), number, Some(key.clone()));
                 }
                 hooks.add_root(&path, number);

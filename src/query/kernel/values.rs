@@ -234,3 +234,52 @@ impl ColumnIndex {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::{DateTime, Utc};
+
+    use super::{JudgeScratch, Need, ValueIndexBuilder};
+    use crate::ecs::mapping::Field;
+    use crate::ecs::types::FieldType;
+    use crate::query::eval::leaf::LeafTest;
+    use crate::query::plan::{Case, Node, Pattern, Piece};
+
+    fn wildcard(literal: &str, case: Case) -> LeafTest {
+        let pattern = Pattern(vec![Piece::Any, Piece::Literal(Arc::from(literal)), Piece::Any]);
+        let node = Node::Wildcard { field: None, pattern, case };
+        LeafTest::compile(&node, &Field::new("k", FieldType::Keyword), DateTime::<Utc>::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_letter_that_folds_into_ascii_passes_the_gate() {
+        let mut builder = ValueIndexBuilder::default();
+        builder.add(7, Need::Folded("kel".into()), wildcard("kel", Case::Insensitive));
+        let index = builder.build();
+        let judged = |value: &str| {
+            let mut out = Vec::new();
+            index.judge(value, &mut JudgeScratch::default(), &mut out);
+            out
+        };
+        assert_eq!(judged("lord \u{212a}elvin"), [7]);
+        assert_eq!(judged("lord KELvin"), [7]);
+        assert!(judged("lord elvin").is_empty());
+    }
+
+    #[test]
+    fn a_literal_met_twice_asks_its_tests_once() {
+        let mut builder = ValueIndexBuilder::default();
+        builder.add(1, Need::Literal("ab".into()), wildcard("ab", Case::Field));
+        builder.add(2, Need::Literal("abab".into()), wildcard("abab", Case::Field));
+        builder.add(3, Need::Exactly(vec!["ababab".into(), "x".into()]), wildcard("ab", Case::Field));
+        let index = builder.build();
+        let mut out = Vec::new();
+        let mut scratch = JudgeScratch::default();
+        index.judge("ababab", &mut scratch, &mut out);
+        index.judge("x", &mut scratch, &mut out);
+        out.sort_unstable();
+        assert_eq!(out, [1, 2, 3, 3]);
+    }
+}

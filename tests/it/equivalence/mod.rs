@@ -69,7 +69,8 @@ proptest! {
     ) {
         let mapping = mapping();
         let batch = MemoryBatch::new(documents(values), &mapping);
-        let rows: Vec<u32> = (0..batch.rows() as u32).collect();
+        let rows: Vec<u32> = (0..).take(batch.rows()).collect();
+        let end = rows.last().map_or(0, |last| last + 1);
         let stored = batch.documents(&rows).expect("documents");
         let expected = reference(&filters, &stored);
         let kernel = Kernel::compile(&filters, &mapping, &batch.paths(), instant(0));
@@ -87,10 +88,10 @@ proptest! {
         }
 
         // Any part of the rows gives that part of the answer.
-        let half = rows.len() as u32 / 2;
+        let half = end / 2;
         let all: Vec<usize> = (0..filters.len()).collect();
         let mut parts = kernel.evaluate_rows(&columns, 0..half, &all);
-        for (part, rest) in parts.iter_mut().zip(kernel.evaluate_rows(&columns, half..rows.len() as u32, &all)) {
+        for (part, rest) in parts.iter_mut().zip(kernel.evaluate_rows(&columns, half..end, &all)) {
             part.extend(rest);
         }
         prop_assert_eq!(parts, found.rows);
@@ -110,8 +111,8 @@ proptest! {
         let mut scratch = EventScratch::default();
         for (row, document) in documents.iter().enumerate() {
             let got = kernel.evaluate_event(&FlatDoc::from_value(&document.source), &mut scratch).to_vec();
-            for (number, filter) in filters.iter().enumerate() {
-                let hit = got.contains(&(number as u32));
+            for ((number, filter), id) in filters.iter().enumerate().zip(0u32..) {
+                let hit = got.contains(&id);
                 if kernel.needs_document(number) {
                     prop_assert!(hit || !expected[number][row], "not a superset: {filter:?}");
                 } else {
@@ -193,7 +194,7 @@ proptest! {
         let mut joined: Vec<SortKey> = Vec::new();
         loop {
             let page = backend.search_now(&request).expect("a page");
-            prop_assert_eq!(page.total as usize, whole.len());
+            prop_assert_eq!(page.total, whole.len() as u64);
             let Some(last) = page.hits.last() else { break };
             request.after = Some(last.sort.clone());
             joined.extend(page.hits.into_iter().map(|h| h.sort));
