@@ -7,15 +7,18 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::Value;
+use tocsin::backend::local::LocalBackend;
 use tocsin::backend::memory::{MemoryBackend, MemoryBatch};
 use tocsin::backend::{SearchOptions, SearchRequest, SortKey, TimeField};
 use tocsin::base::window::Window;
-use tocsin::ecs::document::Document;
+use tocsin::ecs::document::{Document, NewDocument};
 use tocsin::ecs::flat::FlatDoc;
+use tocsin::ecs::mapping::Mapping;
 use tocsin::query::eval::Matcher;
 use tocsin::query::kernel::{EventScratch, Kernel};
 use tocsin::query::plan::Filter;
 use tocsin::store::batch::Batch;
+use tocsin::store::{Store, StoreOptions};
 
 use generate::{document, filter, instant, mapping};
 
@@ -213,4 +216,101 @@ fn in_window(source: &Value, from: i64, to: i64, ingest: bool) -> bool {
     let own = source["@timestamp"].as_str();
     let time = if ingest { source["event"]["ingested"].as_str().or(own) } else { own };
     time.is_some_and(|t| *generate::time(from) <= *t && *t <= *generate::time(to))
+}
+
+/// The mapping of the generated documents laid over the catalogue, as an index has it.
+fn stored_mapping(store: &Store) -> Arc<Mapping> {
+    let snapshot = store.snapshot().expect("a snapshot");
+    snapshot.mapping(&snapshot.resolve(&["logs-a".to_owned()], instant(0)))
+}
+
+fn new_document(document: &Document) -> NewDocument {
+    NewDocument {
+        index: document.index.clone(),
+        id: document.id.to_string(),
+        source: document.source.to_string(),
+        original: None,
+        flat: FlatDoc::from_value(&document.source),
+    }
+}
+
+proptest! {
+    // A store is files and syncs: fewer cases, each with more documents.
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// The embedded store, with hot rows and sealed segments, against the reference.
+    #[test]
+    fn the_store_agrees_with_the_matcher(
+        parts in prop::collection::vec((prop::collection::vec(document(), 1..10), 0u8..3), 1..4),
+        filters in prop::collection::vec(filter(), 4..10),
+        windows in prop::collection::vec((-50i64..450, 1i64..400, any::<bool>()), 2..5),
+    ) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let options = StoreOptions { background: false, ..StoreOptions::default() };
+        let store = Arc::new(Store::open(dir.path(), options).expect("a store"));
+        store.put_mapping("logs-a", &mapping()).expect("mapped");
+        let backend = LocalBackend::new(store.clone(), None);
+        let mut everything: Vec<Document> = Vec::new();
+        for (number, (values, way)) in parts.into_iter().enumerate() {
+            let fresh: Vec<Document> = values
+                .into_iter()
+                .enumerate()
+                .map(|(n, value)| Document::new("logs-a", format!("{number}-{n}"), value))
+                .collect();
+            match way {
+                0 => {
+                    store.append(fresh.iter().map(new_document).collect()).expect("appended");
+                }
+                1 => {
+                    let mut bulk = store.bulk();
+                    for document in &fresh {
+                        bulk.push(&new_document(document)).expect("taken");
+                    }
+                    bulk.finish().expect("sealed");
+                }
+                _ => {
+                    store.append(fresh.iter().map(new_document).collect()).expect("appended");
+                    store.seal().expect("sealed");
+                }
+            }
+            everything.extend(fresh);
+
+            let mapping = stored_mapping(&store);
+            for (from, length, ingest) in &windows {
+                let requests: Vec<SearchRequest> = filters
+                    .iter()
+                    .map(|filter| {
+                        let mut request = request(filter, Some((*from, from + length)));
+                        if *ingest {
+                            request.time = TimeField {
+                                primary: "event.ingested".into(),
+                                fallback: Some("@timestamp".into()),
+                            };
+                        }
+                        request
+                    })
+                    .collect();
+                for (filter, page) in filters.iter().zip(backend.search_many_now(&requests)) {
+                    let page = page.expect("a page");
+                    let mut found: Vec<String> =
+                        page.hits.iter().map(|hit| hit.document.id.to_string()).collect();
+                    found.sort();
+                    let matcher = Matcher::compile(filter, &mapping, instant(0));
+                    let mut expected: Vec<String> = everything
+                        .iter()
+                        .filter(|d| in_window(&d.source, *from, from + length, *ingest))
+                        .filter(|d| matcher.matches(&FlatDoc::from_value(&d.source), Some(&d.source)))
+                        .map(|d| d.id.to_string())
+                        .collect();
+                    expected.sort();
+                    prop_assert_eq!(found, expected, "{:?}", filter);
+                    prop_assert_eq!(page.total, page.hits.len() as u64);
+                    for hit in &page.hits {
+                        let original = everything.iter().find(|d| d.id == hit.document.id);
+                        prop_assert_eq!(Some(&hit.document.source), original.map(|d| &d.source));
+                    }
+                }
+            }
+        }
+    }
 }
