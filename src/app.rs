@@ -5,6 +5,8 @@
 //! commit before the scheduler returns, then the state database's writer ends after everything it
 //! was given is on disk, and the event store keeps what is not sealed in its database.
 
+pub mod replay;
+
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -41,6 +43,9 @@ pub struct EngineMode {
     /// Why executions run.
     pub trigger: Trigger,
 }
+
+/// How long the execution log is kept, days: as long as Kibana's event log.
+pub const LOG_DAYS: i64 = 90;
 
 /// What [`App::sweep`] deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -132,27 +137,23 @@ impl App {
         Ok(Engine::new(self.backend()?, self.state()?, Arc::clone(&self.clock), settings)?)
     }
 
-    /// Deletes what is older, or more, than the configuration keeps: events and the execution log by
-    /// `store.retention`, alerts by `alerts.retention`. Without these settings nothing happens.
+    /// Deletes what is older, or more, than the configuration keeps: events by `store.retention`,
+    /// alerts by `alerts.retention`, the execution log after [`LOG_DAYS`].
     ///
     /// # Errors
     /// When store or state cannot be opened or written.
     pub fn sweep(&self, now: DateTime<Utc>) -> Result<Swept, AppError> {
-        let store = &self.config.store.retention;
-        let alerts = self.config.alerts.retention;
-        let mut swept = Swept::default();
-        if store.age.is_some() || store.size.is_some() {
-            let (age, size) = (store.age.map(TimeSpan::duration), store.size.map(ByteSize::bytes));
-            swept.events = self.store()?.retain(age, size, now)?.events;
-        }
-        if store.age.is_some() || alerts.is_some() {
-            let since = |age: Option<TimeSpan>| {
-                age.and_then(|age| now.checked_sub_signed(Duration::from_std(age.duration()).ok()?))
-            };
-            let removed = self.state()?.retain(since(alerts), since(store.age))?;
-            (swept.alerts, swept.executions) = (removed.alerts as u64, removed.executions as u64);
-        }
-        Ok(swept)
+        let events = &self.config.store.retention;
+        let (age, size) = (events.age.map(TimeSpan::duration), events.size.map(ByteSize::bytes));
+        let retired = self.store()?.retain(age, size, now)?;
+        let alerts = self.config.alerts.retention.and_then(|age| Duration::from_std(age.duration()).ok());
+        let since = |age: Duration| now.checked_sub_signed(age);
+        let removed = self.state()?.retain(alerts.and_then(since), since(Duration::days(LOG_DAYS)))?;
+        Ok(Swept {
+            events: retired.events,
+            alerts: removed.alerts as u64,
+            executions: removed.executions as u64,
+        })
     }
 
     fn store_options(&self) -> StoreOptions {

@@ -36,7 +36,9 @@ impl Agenda {
         let mut groups: Vec<Vec<Due>> = Vec::new();
         for due in due {
             match groups.last_mut() {
-                Some(group) if group.first().is_some_and(|first| due.slot - first.slot < together) => group.push(due),
+                Some(group) if group.first().is_some_and(|first| due.slot - first.slot < together) => {
+                    group.push(due)
+                }
                 _ => groups.push(vec![due]),
             }
         }

@@ -15,7 +15,7 @@ use crate::store::state::{AlertQuery, Lookup, StateDb, StoredAlert, WorkflowStat
 /// Alerts shown to a person who names no number.
 const HUMAN_SIZE: usize = 50;
 /// Columns of CSV.
-const COLUMNS: &[&str] = &[
+pub(super) const COLUMNS: &[&str] = &[
     "_id",
     "_index",
     "_source.@timestamp",

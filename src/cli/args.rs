@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::output::Format;
 use super::{
-    alerts, compile, completions, config, doctor, executions, ingest, rules, run, search, store, test,
+    alerts, compile, completions, config, demo, doctor, executions, ingest, rules, run, search, store, test,
     version,
 };
 
@@ -34,6 +34,7 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
+  tocsin demo                                          see it work, on sample data
   tocsin ingest ./cloudtrail/                          read a folder of CloudTrail files
   tocsin search 'event.action:StopLogging'             look for events
   tocsin run --once --at 2026-11-01T12:00:00Z          run every rule once, as if it were then
@@ -138,6 +139,8 @@ fn backend(text: &str) -> Result<BackendChoice, String> {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
+    Demo(demo::DemoArgs),
+    #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Ingest(ingest::IngestArgs),
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Search(search::SearchArgs),
@@ -169,6 +172,7 @@ impl Command {
     /// Its name on the command line.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Demo(_) => "demo",
             Self::Ingest(_) => "ingest",
             Self::Search(_) => "search",
             Self::Compile(_) => "compile",

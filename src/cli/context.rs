@@ -28,7 +28,7 @@ type Sink = Box<dyn Write + Send>;
 /// What every command is given.
 pub struct Context {
     loaded: Loaded,
-    app: App,
+    app: Arc<App>,
     backend: BackendChoice,
     format: Option<Format>,
     color: ColorChoice,
@@ -80,7 +80,7 @@ impl Context {
             Box::new(io::BufWriter::with_capacity(1 << 16, io::stdout()))
         };
         Ok(Self {
-            app: App::new(loaded.config.clone(), Arc::clone(&clock)),
+            app: Arc::new(App::new(loaded.config.clone(), Arc::clone(&clock))),
             loaded,
             backend: globals.backend.clone().unwrap_or(BackendChoice::Embedded),
             format: globals.format,
@@ -108,7 +108,7 @@ impl Context {
     }
 
     /// Store, state, rules: opened when they are first asked for, and once.
-    pub fn app(&self) -> &App {
+    pub fn app(&self) -> &Arc<App> {
         &self.app
     }
 
@@ -224,10 +224,12 @@ impl Context {
         Ok(())
     }
 
-    /// Columns of the terminal; `None` when stdout is none.
+    /// Columns of the terminal, or those that `COLUMNS` asks for; `None` when stdout is no
+    /// terminal and nothing is asked.
     pub fn width(&self) -> Option<usize> {
         if !self.terminal {
-            return None;
+            let asked = std::env::var_os("COLUMNS")?;
+            return asked.to_str()?.parse().ok().filter(|columns| *columns > 0);
         }
         console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
     }

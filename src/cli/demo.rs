@@ -1,5 +1,6 @@
 //! `tocsin demo`: a day of sample events, the shipped rules, what they find.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,13 +11,15 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::table::Cell;
+use super::style::visible;
+use super::table::{Cell, grouped};
 use super::{CliError, Context, Format, Outcome, Table, alerts};
-use crate::app::App;
 use crate::app::replay::Agenda;
+use crate::app::{App, EngineMode};
 use crate::base::clock::ManualClock;
 use crate::base::window::iso_millis;
 use crate::ecs::document::NewDocument;
+use crate::engine::Trigger;
 use crate::ingest::pipeline::{self, Report, Target};
 use crate::ingest::reader::ReadOptions;
 use crate::ingest::sources;
@@ -100,7 +103,7 @@ pub fn run(args: DemoArgs, context: &Context) -> Result<Outcome, CliError> {
     let (from, to) = day(&app.store()?.snapshot()?)?;
     let rules = app.rules(&[]);
     let agenda = Agenda::between(&rules.compiled, from, to);
-    let engine = app.engine(true)?;
+    let engine = app.engine(EngineMode { event_clock: true, trigger: Trigger::Scheduled })?;
     let progress = context.progress("running the rules over the day", Some(agenda.len() as u64));
     let mut executions = Executions::default();
     let signals = context.signals()?;
@@ -126,13 +129,13 @@ pub fn run(args: DemoArgs, context: &Context) -> Result<Outcome, CliError> {
     match context.format() {
         Format::Human => human(context, &folder, &summary, &alerts)?,
         Format::Json => {
-            let alerts = alerts.into_iter().map(alerts::document).collect();
+            let alerts = alerts.iter().map(alerts::record).collect();
             context.document(&Summary { alerts, ..summary }, &[])?;
         }
         _ => {
             let mut records = context.records(alerts::COLUMNS);
-            for alert in alerts {
-                records.write(&alerts::document(alert))?;
+            for alert in &alerts {
+                records.write(&alerts::record(alert))?;
             }
             records.finish()?;
         }
@@ -149,7 +152,8 @@ struct Folder {
 impl Folder {
     fn new(keep: Option<PathBuf>) -> Result<Self, CliError> {
         let throw_away = keep.is_none();
-        let path = keep.unwrap_or_else(|| std::env::temp_dir().join(format!("tocsin-demo-{}", std::process::id())));
+        let path =
+            keep.unwrap_or_else(|| std::env::temp_dir().join(format!("tocsin-demo-{}", std::process::id())));
         let in_use = path.read_dir().is_ok_and(|mut entries| entries.next().is_some());
         if in_use {
             return Err(CliError::usage(format!("the folder `{}` is not empty", path.display()))
@@ -198,7 +202,11 @@ fn read_sample(app: &App, context: &Context, folder: &Path) -> Result<Report, Cl
         std::fs::write(&path, bytes).map_err(|error| CliError::io("write", &path, error))?;
     }
     let found = sources::find(&[folder.to_path_buf()]).map_err(CliError::failed)?;
-    let options = ReadOptions { ingested: iso_millis(context.now()), ..ReadOptions::default() };
+    let options = ReadOptions {
+        format: crate::ingest::formats::Format::CloudTrail,
+        index: None,
+        ingested: iso_millis(context.now()),
+    };
     let progress = pipeline::Progress::default();
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let mut target = Into(app.store()?.bulk());
@@ -213,8 +221,12 @@ fn read_sample(app: &App, context: &Context, folder: &Path) -> Result<Report, Cl
 fn day(snapshot: &Snapshot) -> Result<(DateTime<Utc>, DateTime<Utc>), CliError> {
     let batches = snapshot.batches(&snapshot.indices(), TimeBounds::default());
     let bounds = batches.iter().map(|batch| batch.timestamp_bounds());
-    let (from, to) = bounds.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).ok_or_else(|| CliError::failed("the sample is empty"))?;
-    let at = |ms: i64| DateTime::from_timestamp_millis(ms).ok_or_else(|| CliError::failed("the sample has no times"));
+    let (from, to) = bounds
+        .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        .ok_or_else(|| CliError::failed("the sample is empty"))?;
+    let at = |ms: i64| {
+        DateTime::from_timestamp_millis(ms).ok_or_else(|| CliError::failed("the sample has no times"))
+    };
     // The last window has to reach past the last event.
     Ok((at(from)?, at(to)? + chrono::Duration::hours(1)))
 }
@@ -222,7 +234,12 @@ fn day(snapshot: &Snapshot) -> Result<(DateTime<Utc>, DateTime<Utc>), CliError> 
 /// Alerts of one rule that are listed; the rest is counted.
 const LISTED: usize = 3;
 
-fn human(context: &Context, folder: &Folder, summary: &Summary, alerts: &[StoredAlert]) -> Result<(), CliError> {
+fn human(
+    context: &Context,
+    folder: &Folder,
+    summary: &Summary,
+    alerts: &[StoredAlert],
+) -> Result<(), CliError> {
     let style = context.style();
     let ran = &summary.executions;
     let mut out = context.out();
@@ -230,57 +247,84 @@ fn human(context: &Context, folder: &Folder, summary: &Summary, alerts: &[Stored
     writeln!(out)?;
     writeln!(
         out,
-        "  read   {} CloudTrail records in {} files, {} to {}",
-        summary.ingest.read, summary.ingest.files, summary.from, summary.to
+        "  read   {} CloudTrail records in {} files of {}",
+        grouped(summary.ingest.read),
+        summary.ingest.files,
+        summary.from.get(..10).unwrap_or(&summary.from)
     )?;
     writeln!(
         out,
-        "  ran    {} rules on their own intervals and look-back windows: {} executions, {} failed",
-        summary.rules, ran.total, ran.failed
+        "  ran    {} rules through the day, each on its own interval and look-back window: {} executions, {} failed",
+        summary.rules,
+        grouped(ran.total),
+        ran.failed
     )?;
     writeln!(
         out,
-        "  found  {} alerts in {} candidates: {} were alerts already (windows overlap), {} capped, {} suppressed",
-        ran.alerts, ran.candidates, ran.duplicates, ran.capped, ran.suppressed
+        "  found  {} candidates, of which {} were alerts already (windows overlap) and {} are alerts",
+        grouped(ran.candidates),
+        grouped(ran.duplicates),
+        grouped(ran.alerts)
     )?;
+    if ran.capped + ran.suppressed > 0 {
+        writeln!(
+            out,
+            "         {} over the cap, {} suppressed",
+            grouped(ran.capped),
+            grouped(ran.suppressed)
+        )?;
+    }
     writeln!(out)?;
     drop(out);
-    context.table(&table(context, alerts))?;
+    let (listed, more) = listed(alerts);
+    context.table(&table(context, &listed))?;
+    for (rule, count) in more {
+        let note = format!("… and {count} more of {}", visible(rule));
+        writeln!(context.out(), "{}", style.dim(note))?;
+    }
     if let Some(alert) = alerts.iter().rev().max_by(|a, b| risk(a).total_cmp(&risk(b))) {
         writeln!(context.out(), "\n{}\n", style.bold("The one with the highest risk score, in full"))?;
-        alerts::show(context, alert)?;
+        alerts::show::draw(alert, context)?;
     }
-    next_steps(context, folder, summary)
+    next_steps(context, folder)
 }
 
-/// The alerts in the order of time, long runs of one rule shortened.
-fn table(context: &Context, alerts: &[StoredAlert]) -> Table {
-    let style = context.style();
-    let mut table = Table::new(&["time of the event", "severity", ">risk", "rule", "by", "id"]);
-    let mut listed: std::collections::HashMap<&str, usize> = std::collections::HashMap::new();
-    for alert in alerts {
-        let rule = text(alert, "kibana.alert.rule.name");
-        let count = listed.entry(rule).or_default();
-        *count += 1;
-        if *count > LISTED {
-            continue;
-        }
+/// Alerts as the story of the day: when, how bad, what, by whom.
+fn table(context: &Context, listed: &[&StoredAlert]) -> Table {
+    let mut table = Table::new(&["event time", "severity", ">risk", "rule", "user", "source", "id"]);
+    for alert in listed {
+        let time = text(alert, "kibana.alert.original_time");
+        let time = DateTime::parse_from_rfc3339(time)
+            .map_or_else(|_| time.to_owned(), |at| context.time(at.to_utc()));
+        let severity = context.style().severity(&visible(text(alert, "kibana.alert.severity")));
         table.row([
-            time(context, alert).into(),
-            Cell::styled(style.severity(&super::style::visible(text(alert, "kibana.alert.severity")))),
+            time.into(),
+            Cell::styled(severity),
             format!("{:.0}", risk(alert)).into(),
-            rule.into(),
+            text(alert, "kibana.alert.rule.name").into(),
             text(alert, "user.name").into(),
-            alert.id.chars().take(8).collect::<String>().into(),
+            text(alert, "source.ip").into(),
+            alert.id.chars().take(12).collect::<String>().into(),
         ]);
     }
-    let mut more: Vec<(&str, usize)> = listed.into_iter().filter(|(_, count)| *count > LISTED).collect();
-    more.sort_unstable();
-    for (rule, count) in more {
-        let note = format!("… and {} more of “{}”", count - LISTED, rule);
-        table.row(["".into(), "".into(), "".into(), Cell::styled(style.dim(super::style::visible(&note)))]);
-    }
     table
+}
+
+/// The first alerts of each rule in the order of time, and how many more which rule has.
+fn listed(alerts: &[StoredAlert]) -> (Vec<&StoredAlert>, BTreeMap<&str, usize>) {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut first = Vec::new();
+    for alert in alerts {
+        let count = counts.entry(text(alert, "kibana.alert.rule.name")).or_default();
+        *count += 1;
+        if *count <= LISTED {
+            first.push(alert);
+        }
+    }
+    first.sort_by_key(|alert| text(alert, "kibana.alert.original_time"));
+    let more =
+        counts.into_iter().filter(|(_, count)| *count > LISTED).map(|(rule, count)| (rule, count - LISTED));
+    (first, more.collect())
 }
 
 fn text<'a>(alert: &'a StoredAlert, path: &str) -> &'a str {
@@ -291,28 +335,26 @@ fn risk(alert: &StoredAlert) -> f64 {
     super::output::lookup(&alert.source, "kibana.alert.risk_score").and_then(Value::as_f64).unwrap_or(0.0)
 }
 
-fn time(context: &Context, alert: &StoredAlert) -> String {
-    let written = text(alert, "kibana.alert.original_time");
-    DateTime::parse_from_rfc3339(written).map_or_else(|_| written.to_owned(), |at| context.time(at.to_utc()))
-}
-
-fn next_steps(context: &Context, folder: &Folder, summary: &Summary) -> Result<(), CliError> {
+fn next_steps(context: &Context, folder: &Folder) -> Result<(), CliError> {
     let style = context.style();
     let mut out = context.out();
     writeln!(out, "\n{}\n", style.bold("Next"))?;
-    match folder.kept() {
-        Some(path) => {
-            let data = folder.data_dir();
-            let data = data.display();
-            writeln!(out, "  The store stays in {}:", path.display())?;
-            writeln!(out, "  tocsin --data-dir {data} alerts list")?;
-            writeln!(out, "  tocsin --data-dir {data} search 'event.action:StopLogging'")?;
-            writeln!(out, "  tocsin --data-dir {data} executions list")?;
-        }
-        None => writeln!(out, "  tocsin demo --keep ./demo             keep the store, to look around in it")?,
+    if let Some(path) = folder.kept() {
+        let data = folder.data_dir();
+        let data = data.display();
+        writeln!(out, "  Everything stays in {}. Look around in it:", path.display())?;
+        writeln!(out, "    tocsin --data-dir {data} alerts list")?;
+        writeln!(out, "    tocsin --data-dir {data} search 'source.ip:203.0.113.66' --size 20")?;
+        writeln!(out, "    tocsin --data-dir {data} executions list")?;
+    } else {
+        writeln!(out, "  Keep the store, to look around in it:")?;
+        writeln!(out, "    tocsin demo --keep ./demo")?;
     }
-    writeln!(out, "  tocsin ingest ./my-cloudtrail/        read your own CloudTrail files (.json.gz as they lie in S3)")?;
-    writeln!(out, "  tocsin run --once --at {}   run every rule as if it were then", summary.to)?;
-    writeln!(out, "  tocsin run --rules ./my-rules/        run your own rules as a service")?;
+    writeln!(out, "  Read your own CloudTrail files, as they lie in S3, and run the rules over them:")?;
+    writeln!(out, "    tocsin ingest ./AWSLogs/")?;
+    writeln!(out, "    tocsin run --once --at 2026-11-01T12:00:00Z")?;
+    writeln!(out, "  Run rules as a service, the shipped ones or your own:")?;
+    writeln!(out, "    tocsin run")?;
+    writeln!(out, "    tocsin run --rules ./my-rules/")?;
     Ok(())
 }

@@ -11,6 +11,7 @@ pub mod compile;
 pub mod completions;
 pub mod config;
 pub mod context;
+pub mod demo;
 pub mod doctor;
 pub mod error;
 pub mod executions;
@@ -108,6 +109,7 @@ fn start(cli: Cli) -> Result<Outcome, CliError> {
 
 fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliError> {
     match command {
+        Command::Demo(args) => demo::run(args, context),
         Command::Ingest(args) => ingest::run(args, context),
         Command::Search(args) => search::run(args, context),
         Command::Compile(args) => compile::run(args, context),

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use super::args::WindowClock;
 use super::{CliError, Context, Outcome};
-use crate::config::{Capped, Config};
-use crate::engine::{CapBehaviour, Engine, Settings, Trigger};
+use crate::app::EngineMode;
+use crate::config::Config;
+use crate::engine::{Engine, Trigger};
 use crate::rule::model::Rule;
 use crate::rule::set::RuleSet;
 
@@ -78,27 +79,11 @@ fn check_names(set: &RuleSet, only: &[String]) -> Result<(), CliError> {
         .with_help("`tocsin rules list` shows all rules with their ids"))
 }
 
-/// An engine over the embedded store with the configuration's settings.
+/// An engine with the clock that was asked for: `event` for the past, `ingest` in the service.
 pub(super) fn engine(context: &Context, trigger: Trigger) -> Result<Engine, CliError> {
-    let config = context.config();
     let default_clock = if context.at().is_some() { WindowClock::Event } else { WindowClock::Ingest };
     let clock = context.window_clock().unwrap_or(default_clock);
-    let settings = Settings {
-        space: config.alerts.space.as_str().into(),
-        max_signals: config.limits.max_signals,
-        capped: match config.limits.capped {
-            Capped::Keep => CapBehaviour::Keep,
-            Capped::Drop => CapBehaviour::Drop,
-        },
-        event_clock: matches!(clock, WindowClock::Event),
-        trigger,
-        timeout: config.schedule.execution_timeout.duration(),
-        ..Settings::default()
-    };
-    let app = context.app();
-    let backend = app.backend().map_err(CliError::failed)?;
-    let state = app.state().map_err(CliError::failed)?;
-    Engine::new(backend, state, context.clock(), settings).map_err(CliError::failed)
+    Ok(context.app().engine(EngineMode { event_clock: clock == WindowClock::Event, trigger })?)
 }
 
 /// Says on stderr what is wrong with rule files, errors and warnings.

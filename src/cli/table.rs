@@ -134,15 +134,17 @@ macro_rules! number_cells {
     ($($kind:ty),*) => {$(
         impl From<$kind> for Cell {
             fn from(number: $kind) -> Self {
-                Self(grouped(&number.to_string()))
+                Self(grouped(number))
             }
         }
     )*};
 }
 number_cells!(u8, u16, u32, u64, usize, i32, i64);
 
-/// Digits in groups of three: `1,234,567`.
-fn grouped(digits: &str) -> String {
+/// A whole number with its digits in groups of three: `1,234,567`.
+pub fn grouped(number: impl std::fmt::Display) -> String {
+    let digits = number.to_string();
+    let digits = digits.as_str();
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
     let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
     text.push_str(sign);

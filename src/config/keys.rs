@@ -100,7 +100,7 @@ const _: () = assert!(limits::MAX_SIGNALS_CLUSTER == 1_000, "the default of limi
 /// Every key, in the order of the reference.
 pub const KEYS: &[Key] = &[
     key("data_dir", Kind::Path, Some("\"./tocsin-data\""), "Folder of the embedded store (events) and of local state (alerts, executions)."),
-    key("store.retention.age", Kind::Duration, None, "Events and log entries of executions older than this are deleted by the running service, events whole segments at a time. Unset: never for their age."),
+    key("store.retention.age", Kind::Duration, None, "Events older than this are deleted by the running service, whole segments at a time. Unset: never for their age."),
     key("store.retention.size", Kind::Size, None, "When the store is larger than this, the running service deletes its oldest segments. Unset: never for its size."),
     key("backend[].name", Kind::Text, None, "Name of an Elasticsearch or OpenSearch cluster, used in `alerts.to`.").required().without_effect(),
     key("backend[].url", Kind::Urls, None, "Its nodes. `tocsin doctor` checks that each answers; rules are not run there yet.").required(),

@@ -1,8 +1,11 @@
 //! The command line from the outside: the binary, its output, its exit codes.
 
+mod bad_input;
 mod configuration;
 mod doctor;
+mod service;
 mod shell;
+mod workflow;
 
 use std::path::Path;
 
@@ -18,7 +21,7 @@ fn tocsin(dir: &Path) -> Command {
         }
     }
     command.current_dir(dir).env("HOME", dir).env_remove("XDG_CONFIG_HOME").env("TZ", "UTC");
-    command.env_remove("NO_COLOR").timeout(std::time::Duration::from_secs(180));
+    command.env_remove("NO_COLOR").env_remove("COLUMNS").timeout(std::time::Duration::from_secs(180));
     command
 }
 

@@ -6,15 +6,11 @@ use std::sync::Arc;
 use super::super::executions::{COLUMNS, remarks};
 use super::super::{CliError, Context, Outcome};
 use super::RunArgs;
-use crate::app::App;
-use crate::config::{ByteSize, TimeSpan};
+use crate::app::Swept;
 use crate::engine::Trigger;
 use crate::schedule::lock::ServiceLock;
 use crate::schedule::service::{Event, Rules, Service};
 use crate::store::state::{ExecutionRecord, Status};
-
-/// How long the execution log is kept, days; as long as Kibana's event log.
-const LOG_DAYS: i64 = 90;
 
 pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError> {
     let _lock = ServiceLock::take(context.data_dir()).map_err(|error| {
@@ -22,8 +18,7 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
     })?;
     let signals = context.signals()?.clone();
     let state = context.app().state().map_err(CliError::failed)?;
-    // Reading rules needs nothing of the open store: the service's thread has its own wiring.
-    let loader = Arc::new(App::new(context.config().clone(), context.clock()));
+    let loader = Arc::clone(context.app());
     let set = loader.rules(&args.rules);
     super::say_findings(&set, context);
     super::check_names(&set, &args.only)?;
@@ -64,7 +59,7 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
         clock: context.clock(),
         concurrency: config.schedule.max_concurrent_executions,
         tell: Box::new(|event| voice.tell(event)),
-        sweep: Some(sweep(context)?),
+        sweep: Some(sweep(context)),
     };
     context.block_on(service.run(set, signals.stop(), signals.reload()))?;
     if let Some(error) = voice.broken {
@@ -75,31 +70,20 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
 }
 
 /// Forgets what is older than the configuration keeps.
-fn sweep(context: &Context) -> Result<Arc<dyn Fn() + Send + Sync>, CliError> {
-    let state = context.app().state().map_err(CliError::failed)?;
-    let clock = context.clock();
-    let store = context.app().store().map_err(CliError::failed)?;
-    let keep =
-        context.config().alerts.retention.and_then(|span| chrono::Duration::from_std(span.duration()).ok());
-    let events = context.config().store.retention.clone();
-    Ok(Arc::new(move || {
-        let now = clock.now();
-        match store.retain(events.age.map(TimeSpan::duration), events.size.map(ByteSize::bytes), now) {
-            Ok(removed) if removed.segments > 0 => {
-                tracing::info!(removed.events, removed.bytes, "retired events older than are kept");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::error!(%error, "cannot retire old events"),
+fn sweep(context: &Context) -> Arc<dyn Fn() + Send + Sync> {
+    let (app, clock) = (Arc::clone(context.app()), context.clock());
+    Arc::new(move || match app.sweep(clock.now()) {
+        Ok(swept) if swept != Swept::default() => {
+            tracing::info!(
+                swept.events,
+                swept.alerts,
+                swept.executions,
+                "deleted what is older than is kept"
+            );
         }
-        let log = now - chrono::Duration::days(LOG_DAYS);
-        match state.retain(keep.map(|keep| now - keep), Some(log)) {
-            Ok(removed) if removed.alerts + removed.executions > 0 => {
-                tracing::info!(removed.alerts, removed.executions, "forgot what is older than is kept");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::error!(%error, "cannot forget old state"),
-        }
-    }))
+        Ok(_) => {}
+        Err(error) => tracing::error!(%error, "cannot delete what is older than is kept"),
+    })
 }
 
 /// Tells what the service does: records for machines, lines for people.
