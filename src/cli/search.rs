@@ -223,9 +223,9 @@ fn sort(text: Option<&str>) -> Result<Sort, CliError> {
 /// Says what there is to say about the query's fields and values; what Elasticsearch would refuse
 /// is an error here as well.
 fn check(query: &str, matcher: &Matcher, context: &Context) -> Result<(), CliError> {
-    let placed = matcher.diagnostics().iter().map(|found| match found.span {
-        Some(span) => found.clone().at(query, span),
-        None => found.clone(),
+    let placed = matcher.diagnostics().into_iter().map(|found| match found.span {
+        Some(span) => found.at(query, span),
+        None => found,
     });
     let (errors, others): (Vec<Diagnostic>, Vec<Diagnostic>) = placed.partition(Diagnostic::is_error);
     if !errors.is_empty() {

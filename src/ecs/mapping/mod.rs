@@ -42,6 +42,8 @@ struct Inner {
     revision: u64,
     /// Entries of its own by full path.
     own: BTreeMap<Arc<str>, Entry>,
+    /// Whether some entry may hide one of the catalogue's.
+    covers: bool,
     /// Whether unknown leaves are learned, by object path (`""`: everywhere).
     dynamic: BTreeMap<Arc<str>, Dynamic>,
     /// Templates of the user's mapping, tried before the rules of `ecs@mappings`.
@@ -132,7 +134,7 @@ impl Mapping {
 
     /// Whether what is said here of a path above hides the catalogue's entry.
     fn hidden(&self, path: &str, entry: &Entry) -> bool {
-        if self.inner.own.is_empty() {
+        if !self.inner.covers {
             return false;
         }
         if entry.multi && parent(path).is_some_and(|above| self.inner.own.contains_key(above)) {
@@ -246,6 +248,8 @@ impl Mapping {
     /// Sets what is said of `path`; a multi-field's path is its parent's and its name.
     pub fn set(&mut self, path: &str, entry: Entry) {
         let inner = self.change();
+        let below = || catalog::below(&format!("{path}.")).next().is_some();
+        inner.covers |= catalog::get(path).is_some() || (!entry.kind.is_object() && below());
         inner.own.insert(Arc::from(path), entry);
     }
 
@@ -254,6 +258,7 @@ impl Mapping {
     pub fn overlay(mut self, over: &Self) -> Self {
         let inner = self.change();
         inner.ecs |= over.inner.ecs;
+        inner.covers |= over.inner.covers;
         for (path, entry) in &over.inner.own {
             // What the upper mapping says of a field replaces the lower one's multi-fields too.
             let prefix = format!("{path}.");

@@ -110,13 +110,13 @@ fn within(
             }
             let matcher = Matcher::within(filter, mapping, now, scope.cloned());
             let mut verdict = branch(&format!("{path}: {{ … }}"), matcher.matches(doc, source), parts);
-            verdict.notes = matcher.diagnostics().iter().map(|d| d.message.clone()).collect();
+            verdict.notes = matcher.diagnostics().into_iter().map(|d| d.message).collect();
             verdict
         }
         leaf => {
             let matcher = Matcher::within(filter, mapping, now, scope.cloned());
             let mut verdict = branch(&describe(leaf), matcher.matches(doc, source), Vec::new());
-            verdict.notes = matcher.diagnostics().iter().map(|d| d.message.clone()).collect();
+            verdict.notes = matcher.diagnostics().into_iter().map(|d| d.message).collect();
             let paths = sorted_paths(doc);
             for field in targets(leaf, mapping, &paths, scope.map(|scope| &**scope)) {
                 let all: Vec<&str> = values_of(doc, &field).collect();

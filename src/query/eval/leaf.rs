@@ -193,7 +193,7 @@ fn is(
                 return Ok(LeafTest { literals, folded, ..LeafTest::of(Test::EqualFolded(literal)) });
             }
             let exact = Some(vec![literal.clone()]);
-            return Ok(LeafTest { literals, exact, ..LeafTest::of(Test::Equal(literal)) });
+            return Ok(LeafTest { exact, literals, ..LeafTest::of(Test::Equal(literal)) });
         }
         kind if kind.is_text() => {
             let words = tokens(value);

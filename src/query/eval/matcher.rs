@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::leaf::LeafTest;
 use super::nested::objects;
 use super::target::{depends_on_paths, field_of, targets};
-use crate::base::diagnostic::Diagnostic;
+use crate::base::diagnostic::{Diagnostic, Level};
 use crate::base::span::Span;
 use crate::ecs::catalog;
 use crate::ecs::flat::{FlatDoc, flatten};
@@ -23,6 +23,7 @@ use crate::query::plan::{FieldPattern, Filter, Node};
 pub struct Matcher {
     program: Program,
     diagnostics: Vec<Diagnostic>,
+    unknown: Vec<(Arc<str>, Option<Span>)>,
     mapping: Mapping,
     now: DateTime<Utc>,
     nested: bool,
@@ -70,10 +71,11 @@ impl Matcher {
         now: DateTime<Utc>,
         scope: Option<Arc<str>>,
     ) -> Self {
-        let mut compiler = Compiler { mapping, now, diagnostics: Vec::new(), nested: false };
+        let mut compiler =
+            Compiler { mapping, now, diagnostics: Vec::new(), unknown: Vec::new(), nested: false };
         let program = compiler.program(filter, scope);
-        let Compiler { diagnostics, nested, .. } = compiler;
-        Self { program, diagnostics, mapping: mapping.clone(), now, nested }
+        let Compiler { diagnostics, unknown, nested, .. } = compiler;
+        Self { program, diagnostics, unknown, mapping: mapping.clone(), now, nested }
     }
 
     /// Whether the document with these leaves matches. `source` is needed only by nested filters
@@ -84,9 +86,23 @@ impl Matcher {
 
     /// What is to be said about the query: values that are none of a field's type (errors, since
     /// Elasticsearch refuses the query), nested fields used outside a nested group, unknown fields
-    /// (information). Each has the span of its part of the query, when that is known.
-    pub fn diagnostics(&self) -> &[Diagnostic] {
-        &self.diagnostics
+    /// (information, with the catalogued name that is near). Each has the span of its part of the
+    /// query, when that is known.
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        // Near names are looked for only when someone asks: thousands of rules are compiled.
+        let unknown = self.unknown.iter().map(|(name, span)| {
+            let message = format!("field `{name}` is not known; it matches nothing until an event has it");
+            let mut unknown = Diagnostic::new(Level::Info, "TYPE006", message);
+            unknown.help = catalog::nearest(name).map(|near| format!("did you mean `{near}`?"));
+            unknown.span = *span;
+            unknown
+        });
+        self.diagnostics.iter().cloned().chain(unknown).collect()
+    }
+
+    /// Names of fields that nothing is known of.
+    pub fn unknown_fields(&self) -> impl Iterator<Item = &str> {
+        self.unknown.iter().map(|(name, _)| &**name)
     }
 
     /// Whether the filter has a nested part, which is judged on the source.
@@ -177,6 +193,7 @@ struct Compiler<'m> {
     mapping: &'m Mapping,
     now: DateTime<Utc>,
     diagnostics: Vec<Diagnostic>,
+    unknown: Vec<(Arc<str>, Option<Span>)>,
     nested: bool,
 }
 
@@ -219,15 +236,9 @@ impl Compiler<'_> {
     fn leaf(&mut self, node: &Node, span: Option<Span>, program: &mut Program) -> Op {
         let Some(FieldPattern::Name(name)) = field_of(node) else { return Op::Constant(false) };
         let Some(field) = self.mapping.resolve(name) else {
-            let mut unknown = Diagnostic::new(
-                crate::base::diagnostic::Level::Info,
-                "TYPE006",
-                format!("field `{name}` is not known; it matches nothing until an event has it"),
-            );
-            if let Some(near) = catalog::nearest(name) {
-                unknown = unknown.with_help(format!("did you mean `{near}`?"));
+            if !self.unknown.iter().any(|(known, _)| known == name) {
+                self.unknown.push((Arc::clone(name), span));
             }
-            self.say(unknown, span);
             return Op::Constant(false);
         };
         if field.nested.as_deref() != program.scope.as_deref() {
