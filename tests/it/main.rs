@@ -1,4 +1,13 @@
 //! The one integration-test binary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and says on stderr what it left out"
+)]
 
 mod alert_ids;
 mod architecture;
