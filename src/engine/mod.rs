@@ -19,3 +19,4 @@ mod unwind;
 pub use cap::CapBehaviour;
 pub use run::{Due, Engine};
 pub use settings::{DEFAULT_INDEX, Settings, Trigger};
+pub mod ruletest;

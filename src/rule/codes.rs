@@ -44,6 +44,7 @@ codes! {
     UNBOUNDED_INDEX = "RULE025", "the rule reads every index";
     NO_TESTS = "RULE026", "no tests lie beside the rule";
     PAST_CAP = "RULE027", "`max_signals` is above what an execution may write";
+    BAD_TEST = "RULE028", "a test file that cannot be read";
 }
 
 #[cfg(test)]

@@ -15,3 +15,4 @@ pub mod model;
 pub mod parameters;
 pub mod set;
 pub mod shipped;
+pub mod testfile;

@@ -1,0 +1,263 @@
+//! Runs the tests that lie beside rules ([`crate::rule::testfile`]) through the production search.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::backend::memory::MemoryBackend;
+use crate::backend::{SearchRequest, TimeField};
+use crate::base::span::Span;
+use crate::ecs::document::{Document, NewDocument};
+use crate::ecs::flat::FlatDoc;
+use crate::ecs::mapping::Mapping;
+use crate::query::eval::Matcher;
+use crate::query::eval::explain::{Verdict, explain};
+use crate::query::plan::{Filter, Node};
+use crate::rule::compiled::CompiledRule;
+use crate::rule::testfile::{Case, Expectation, TestFile};
+
+/// Turns a block of events into documents, as ingest would.
+pub type Normalize<'a> = dyn FnMut(&str) -> Result<Vec<NewDocument>, String> + 'a;
+
+/// How a case went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CaseReport {
+    /// Its name.
+    pub name: String,
+    /// What it expects.
+    pub expectation: Expectation,
+    /// One-based line in the test file.
+    pub line: usize,
+    /// Number of events.
+    pub events: usize,
+    /// What went wrong; empty: it passed.
+    pub failures: Vec<Failure>,
+}
+
+/// Why a case fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// In words.
+    pub message: String,
+    /// One-based line of the events in the test file.
+    pub line: usize,
+    /// What the query saw in the event.
+    pub verdict: Option<Verdict>,
+}
+
+/// A case with its events read.
+struct Prepared<'f> {
+    case: &'f Case,
+    events: Vec<Prepped>,
+    failures: Vec<Failure>,
+}
+
+/// An event of a case.
+struct Prepped {
+    document: Document,
+    flat: FlatDoc,
+    line: usize,
+}
+
+/// The tests of one rule, ready to run.
+pub struct RuleTest<'f> {
+    rule: &'f CompiledRule,
+    cases: Vec<Prepared<'f>>,
+    indices: Arc<[String]>,
+    mapping: Mapping,
+    now: DateTime<Utc>,
+}
+
+impl<'f> RuleTest<'f> {
+    /// Reads the events of all cases. `indices` is where the rule looks.
+    pub fn new(rule: &'f CompiledRule, indices: &[String], file: &'f TestFile, normalize: &mut Normalize<'_>) -> Self {
+        let mut mapping = Mapping::ecs();
+        let mut latest = i64::MIN;
+        let mut number = 0;
+        let mut cases = Vec::with_capacity(file.cases.len());
+        for case in &file.cases {
+            let mut prepared = Prepared { case, events: Vec::new(), failures: Vec::new() };
+            for block in &case.blocks {
+                let found = lines_of(&block.text).and_then(|lines| normalize(&lines));
+                let documents = match found {
+                    Ok(documents) if documents.is_empty() => Err(String::from("the block holds no event")),
+                    other => other,
+                };
+                match documents {
+                    Ok(documents) => {
+                        for new in documents {
+                            number += 1;
+                            let event = prep(new, indices, number, block.line);
+                            mapping.learn_document(&event.flat);
+                            latest = latest.max(timestamp(&event.document).unwrap_or(latest));
+                            prepared.events.push(event);
+                        }
+                    }
+                    Err(message) => prepared.failures.push(Failure { message, line: block.line, verdict: None }),
+                }
+            }
+            cases.push(prepared);
+        }
+        let now = DateTime::from_timestamp_millis(latest.max(0)).unwrap_or_default();
+        Self { rule, cases, indices: Arc::from(indices), mapping, now }
+    }
+
+    /// Runs every case with the rule's own query.
+    pub fn run(&self) -> Vec<CaseReport> {
+        let filter = &self.rule.filter;
+        self.cases
+            .iter()
+            .map(|prepared| {
+                let mut failures = prepared.failures.clone();
+                failures.extend(self.judge(prepared, filter, true));
+                CaseReport {
+                    name: prepared.case.name.clone(),
+                    expectation: prepared.case.expectation,
+                    line: prepared.case.line,
+                    events: prepared.events.len(),
+                    failures,
+                }
+            })
+            .collect()
+    }
+
+    /// The parts of the query that no case needs: with any of them turned round, every case still
+    /// passes.
+    pub fn untested(&self) -> Vec<Mutant> {
+        let passes = |filter: &Arc<Filter>| {
+            self.cases.iter().all(|prepared| self.judge(prepared, filter, false).is_empty())
+        };
+        mutants(&self.rule.filter).into_iter().filter(|mutant| passes(&mutant.filter)).collect()
+    }
+
+    /// Searches the case's events and compares with what it expects.
+    fn judge(&self, prepared: &Prepared<'_>, filter: &Arc<Filter>, told: bool) -> Vec<Failure> {
+        let backend = MemoryBackend::new(
+            prepared.events.iter().map(|event| event.document.clone()).collect(),
+            self.mapping.clone(),
+        );
+        let request = SearchRequest {
+            indices: Arc::clone(&self.indices),
+            filter: Arc::clone(filter),
+            now: self.now,
+            window: None,
+            time: TimeField::timestamp(),
+            event_clock: true,
+            size: prepared.events.len().max(1),
+            after: None,
+            descending: false,
+        };
+        let first = prepared.events.first().map_or(prepared.case.line, |event| event.line);
+        let page = match backend.search_now(&request) {
+            Ok(page) => page,
+            Err(error) => {
+                return vec![Failure { message: format!("the search failed: {error}"), line: first, verdict: None }];
+            }
+        };
+        let wanted = prepared.case.expectation == Expectation::Alerts;
+        let matcher = Matcher::compile(filter, &self.mapping, self.now);
+        let mut failures = Vec::new();
+        for event in &prepared.events {
+            let found = page.hits.iter().any(|hit| hit.document.id == event.document.id);
+            let reference = matcher.matches(&event.flat, Some(&event.document.source));
+            if found != reference {
+                let message = String::from("the search and the reference evaluator disagree; please report this");
+                failures.push(Failure { message, line: event.line, verdict: None });
+            }
+            if found == wanted {
+                continue;
+            }
+            let message = String::from(if wanted { "no alert, one was expected" } else { "an alert, none was expected" });
+            let verdict = told.then(|| {
+                explain(filter, &self.mapping, self.now, &event.flat, Some(&event.document.source))
+            });
+            failures.push(Failure { message, line: event.line, verdict });
+        }
+        failures
+    }
+}
+
+/// The JSON values of a block, one a line: what files hold.
+fn lines_of(block: &str) -> Result<String, String> {
+    let mut lines = String::new();
+    for value in serde_json::Deserializer::from_str(block).into_iter::<Value>() {
+        let value = value.map_err(|error| format!("not JSON: {error}"))?;
+        lines.push_str(&value.to_string());
+        lines.push('\n');
+    }
+    Ok(lines)
+}
+
+/// An event as stored: in the index it goes to, or, when nothing says where that is, in one the
+/// rule reads.
+fn prep(new: NewDocument, indices: &[String], number: usize, line: usize) -> Prepped {
+    let named = &*new.index != "logs-generic-default";
+    let read = indices.iter().flat_map(|patterns| patterns.split(',')).find(|pattern| !pattern.starts_with('-'));
+    let index = match read {
+        Some(pattern) if !named => Arc::from(pattern.replace('*', "test")),
+        _ => Arc::clone(&new.index),
+    };
+    let source = serde_json::from_str(&new.source).unwrap_or(Value::Null);
+    Prepped { document: Document::new(index, format!("{number}-{}", new.id), source), flat: new.flat, line }
+}
+
+fn timestamp(document: &Document) -> Option<i64> {
+    let text = document.source.get("@timestamp")?.as_str()?;
+    Some(DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis())
+}
+
+/// A query with one leaf turned round.
+#[derive(Debug, Clone)]
+pub struct Mutant {
+    /// The query.
+    pub filter: Arc<Filter>,
+    /// Where the leaf stands in the rule's query.
+    pub span: Option<Span>,
+}
+
+/// Every query that differs from `filter` in one leaf, which is negated.
+pub fn mutants(filter: &Filter) -> Vec<Mutant> {
+    let mut found = Vec::new();
+    for leaf in 0..count(filter) {
+        let mut left = leaf;
+        let mut span = None;
+        let mutated = negate(filter, &mut left, &mut span);
+        found.push(Mutant { filter: Arc::new(mutated), span });
+    }
+    found
+}
+
+fn count(filter: &Filter) -> usize {
+    match &filter.node {
+        Node::And(children) | Node::Or(children) => children.iter().map(count).sum(),
+        Node::Not(child) => count(child),
+        Node::Nested { inner, .. } => count(inner),
+        _ => 1,
+    }
+}
+
+/// `filter` with the leaf of number `left` negated.
+fn negate(filter: &Filter, left: &mut usize, span: &mut Option<Span>) -> Filter {
+    let mut each = |children: &[Filter]| children.iter().map(|child| negate(child, left, span)).collect();
+    let node = match &filter.node {
+        Node::And(children) => Node::And(each(children)),
+        Node::Or(children) => Node::Or(each(children)),
+        Node::Not(child) => Node::Not(Box::new(negate(child, left, span))),
+        Node::Nested { path, inner } => {
+            Node::Nested { path: Arc::clone(path), inner: Box::new(negate(inner, left, span)) }
+        }
+        leaf => {
+            let chosen = *left == 0;
+            *left = left.wrapping_sub(1);
+            if !chosen {
+                return filter.clone();
+            }
+            *span = filter.span;
+            let leaf = Filter { node: leaf.clone(), span: filter.span };
+            Node::Not(Box::new(leaf))
+        }
+    };
+    Filter { node, span: filter.span }
+}
