@@ -42,9 +42,8 @@ codes! {
     SCORE_BAND = "RULE023", "severity and risk score disagree";
     SHORT_INTERVAL = "RULE024", "the interval is shorter than a minute";
     UNBOUNDED_INDEX = "RULE025", "the rule reads every index";
-    NO_TESTS = "RULE026", "no tests lie beside the rule";
-    PAST_CAP = "RULE027", "`max_signals` is above what an execution may write";
-    BAD_TEST = "RULE028", "a test file that cannot be read";
+    PAST_CAP = "RULE026", "`max_signals` is above what an execution may write";
+    BAD_TEST = "RULE027", "a test file that cannot be read";
 }
 
 #[cfg(test)]

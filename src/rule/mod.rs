@@ -7,8 +7,10 @@
 //! ([`model::Rule::parameters`] keeps unknown fields too).
 
 pub mod cache;
+pub mod check;
 pub mod codes;
 pub mod compiled;
+pub mod docs;
 pub mod filters;
 pub mod load;
 pub mod model;

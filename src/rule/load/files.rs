@@ -25,7 +25,7 @@ pub enum Format {
 
 impl Format {
     /// The format of a file, by its name; `None` for files that hold no rules.
-    fn of(path: &Path) -> Option<Self> {
+    pub(super) fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "toml" => Some(Self::Toml),
             "ndjson" | "jsonl" | "json" => Some(Self::Ndjson),
@@ -153,6 +153,13 @@ fn find(paths: &[PathBuf], said: &mut Vec<Diagnostic>) -> Vec<RuleFile> {
     let mut seen = std::collections::HashSet::new();
     files.retain(|file| seen.insert(file.path.clone()));
     files
+}
+
+/// The text of a rule file, for showing places in it; `None` when it cannot be read.
+pub fn text_of(path: &Path) -> Option<String> {
+    let mut buffer = Vec::new();
+    read(path, &mut buffer).ok()?;
+    String::from_utf8(buffer).ok()
 }
 
 /// Reads a file into `buffer`, no further than a rule file may be long.

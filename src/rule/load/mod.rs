@@ -26,8 +26,10 @@ use serde::{Deserialize, Serialize};
 use crate::base::diagnostic::Diagnostic;
 use crate::query::plan::Filter;
 
-use super::model::Rule;
+use super::model::{Origin, Rule};
 use super::parameters::Parameters;
+
+pub(super) use place::{Places, Step};
 
 /// What one file holds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -74,6 +76,15 @@ pub enum ExportKind {
     Summary,
     /// A connector.
     Connector,
+}
+
+/// Hands the places of a rule in its file's text to `f`; `None` when the rule is not there.
+pub(super) fn with_places<R>(origin: &Origin, text: &str, f: impl FnOnce(&dyn Places) -> R) -> Option<R> {
+    if files::Format::of(&origin.path) == Some(files::Format::Toml) {
+        return toml::with_places(text, f);
+    }
+    let line = text.lines().nth(origin.line.checked_sub(1)?)?;
+    Some(f(&json_place::JsonPlaces { text: line, lines_before: origin.line - 1 }))
 }
 
 /// What a rule calls itself, also when it is broken.

@@ -69,6 +69,15 @@ pub fn read(text: &str, hash: &str) -> LoadedFile {
     loaded
 }
 
+/// Parses `text` again for its places and hands them to `f`; `None` when it has no `[rule]`.
+pub(super) fn with_places<R>(text: &str, f: impl FnOnce(&dyn Places) -> R) -> Option<R> {
+    let (document, _) = DeTable::parse_recoverable(text);
+    let document = document.into_inner();
+    let (_, rule) = document.iter().find(|(key, _)| *key.get_ref() == "rule")?;
+    let places = TomlPlaces { text, rule: (Span::new(rule.span().start, rule.span().end), rule.get_ref()) };
+    Some(f(&places))
+}
+
 /// Rewrites what the TOML writes differently from Kibana: the nested `new_terms` table, and the
 /// `$osquery_N` and `$investigate_N` marks in the guide, which stand for the entries of
 /// `[transform]`.

@@ -1,0 +1,62 @@
+//! RULE020: fields of the query that nothing maps.
+
+use crate::base::diagnostic::{Diagnostic, Level};
+use crate::base::span::Span;
+use crate::ecs::catalog;
+use crate::query::plan::{FieldPattern, Filter, Node};
+use crate::rule::codes;
+
+use super::Subject;
+
+pub(super) fn check(subject: &mut Subject<'_>) {
+    let Some(filter) = subject.filter else { return };
+    let mut fields = Vec::new();
+    collect(filter, &mut fields);
+    let mut seen: Vec<&str> = Vec::new();
+    for (name, span) in fields {
+        if seen.contains(&name) {
+            continue;
+        }
+        seen.push(name);
+        if subject.mapping.resolve(name).is_some() || subject.mapping.is_object(name) {
+            continue;
+        }
+        let mut found = Diagnostic::new(
+            Level::Info,
+            codes::UNKNOWN_QUERY_FIELD,
+            format!("`{name}` is neither in ECS nor in the CloudTrail integration"),
+        );
+        if let Some(near) = catalog::nearest(name) {
+            found.level = Level::Warning;
+            found.help = Some(format!("did you mean `{near}`?"));
+        } else if name.starts_with("aws.cloudtrail.") || !name.contains('.') {
+            found.level = Level::Warning;
+        }
+        subject.report_in_query(found, span);
+    }
+}
+
+/// The fields a filter names, with the place of the leaf that does.
+fn collect<'f>(filter: &'f Filter, fields: &mut Vec<(&'f str, Option<Span>)>) {
+    match &filter.node {
+        Node::And(children) | Node::Or(children) => {
+            for child in children {
+                collect(child, fields);
+            }
+        }
+        Node::Not(child) => collect(child, fields),
+        Node::Nested { inner, .. } => collect(inner, fields),
+        Node::Exists { field } | Node::Range { field, .. } => fields.extend(named(field, filter.span)),
+        Node::Is { field, .. } | Node::Wildcard { field, .. } => {
+            fields.extend(field.as_ref().and_then(|field| named(field, filter.span)));
+        }
+        Node::All | Node::Nothing => {}
+    }
+}
+
+fn named(field: &FieldPattern, span: Option<Span>) -> Option<(&str, Option<Span>)> {
+    match field {
+        FieldPattern::Name(name) => Some((name, span)),
+        FieldPattern::Pattern(_) => None,
+    }
+}
