@@ -11,11 +11,11 @@ use super::table::Cell;
 use super::{CliError, Context, Format, Outcome, Table, markdown};
 use crate::base::diagnostic::{Diagnostic, Level};
 use crate::rule::check;
-use crate::rule::load::files::{load_paths, text_of};
+use crate::rule::docs;
 use crate::rule::load::RuleHead;
+use crate::rule::load::files::{load_paths, text_of};
 use crate::rule::model::{Rule, RuleKind, Schedule};
 use crate::rule::set::{FileReport, RuleSet};
-use crate::rule::docs;
 
 /// Check, list and show rules
 #[derive(Debug, clap::Args)]
@@ -115,7 +115,12 @@ fn switched(context: &Context) -> Result<HashMap<String, bool>, CliError> {
     state.enabled_overrides().map_err(CliError::failed)
 }
 
-fn switch(set: &RuleSet, ids: &[String], enabled: Option<bool>, context: &Context) -> Result<Outcome, CliError> {
+fn switch(
+    set: &RuleSet,
+    ids: &[String],
+    enabled: Option<bool>,
+    context: &Context,
+) -> Result<Outcome, CliError> {
     let rules = ids.iter().map(|id| find(set, id)).collect::<Result<Vec<_>, _>>()?;
     let state = context.app().state().map_err(CliError::failed)?;
     let rule_ids = rules.iter().map(|rule| rule.rule_id.to_string()).collect();
@@ -204,6 +209,9 @@ fn language(head: &RuleHead) -> Option<&str> {
 }
 
 fn check_paths(paths: &[PathBuf], strict: bool, context: &Context) -> Result<Outcome, CliError> {
+    if let Some(missing) = paths.iter().find(|path| !path.exists()) {
+        return Err(CliError::usage(format!("`{}` is not there", missing.display())));
+    }
     let progress = context.progress("checking rules", None);
     let set = load_paths(paths, None);
     let lints = check::run(&set, text_of);
@@ -353,9 +361,8 @@ fn list(set: &RuleSet, markdown: bool, context: &Context) -> Result<Outcome, Cli
         return Ok(Outcome::Fine);
     }
     let switched = switched(context)?;
-    let enabled = |rule: &Rule| {
-        switched.get(&*rule.rule_id).copied().unwrap_or_else(|| context.app().enabled(rule))
-    };
+    let enabled =
+        |rule: &Rule| switched.get(&*rule.rule_id).copied().unwrap_or_else(|| context.app().enabled(rule));
     if context.human() {
         let style = context.style();
         let mut table = Table::new(&["rule", "type", "severity", "every", "state", "rule id"]);
@@ -378,7 +385,8 @@ fn list(set: &RuleSet, markdown: bool, context: &Context) -> Result<Outcome, Cli
         context.table(&table)?;
         return Ok(Outcome::Fine);
     }
-    let mut records = context.records(&["rule_id", "name", "type", "enabled", "severity", "risk_score", "path"]);
+    let mut records =
+        context.records(&["rule_id", "name", "type", "enabled", "severity", "risk_score", "path"]);
     for rule in &set.rules {
         records.write(&Listed {
             rule_id: &rule.rule_id,

@@ -155,7 +155,8 @@ fn test_file(
     report.failed = report.cases.iter().filter(|case| !case.failures.is_empty()).count();
     report.passed = report.cases.len() - report.failed;
     if args.mutate && report.failed == 0 {
-        report.untested = test.untested().iter().map(|mutant| untested(rule, mutant.span, &file.path)).collect();
+        report.untested =
+            test.untested().iter().map(|mutant| untested(rule, mutant.span, &file.path)).collect();
     }
     let clean = report.failed == 0 && report.untested.is_empty() && report.diagnostics.is_empty();
     report.status = if clean { Status::Passed } else { Status::Failed };
@@ -168,10 +169,12 @@ fn untested(rule: &CompiledRule, span: Option<Span>, path: &Path) -> Untested {
         return Untested { condition: String::new(), line: None, column: None };
     };
     let query = &parameters.query;
-    let condition = span.and_then(|span| query.get(span.start..span.end)).unwrap_or("a Kibana filter").to_owned();
+    let condition =
+        span.and_then(|span| query.get(span.start..span.end)).unwrap_or("a Kibana filter").to_owned();
     // The query stands in the file as it is, except in one-line strings with escapes.
     let place = std::fs::read_to_string(path).ok().and_then(|text| {
-        let start = text.find(query.trim())? + span?.start.saturating_sub(query.len() - query.trim_start().len());
+        let start =
+            text.find(query.trim())? + span?.start.saturating_sub(query.len() - query.trim_start().len());
         Some(crate::base::span::line_column(&text, start))
     });
     Untested { condition, line: place.map(|(line, _)| line), column: place.map(|(_, column)| column) }
@@ -254,7 +257,13 @@ fn human(reports: &[RuleReport], context: &Context) -> Result<(), CliError> {
             let tests = testfile::beside(Path::new(&report.path));
             writeln!(out, "    {} › {}", case.expectation.heading(), style.bold(visible_lines(&case.name)))?;
             for failure in &case.failures {
-                writeln!(out, "      {}:{}: {}", tests.display(), failure.line, visible_lines(&failure.message))?;
+                writeln!(
+                    out,
+                    "      {}:{}: {}",
+                    tests.display(),
+                    failure.line,
+                    visible_lines(&failure.message)
+                )?;
                 if let Some(verdict) = &failure.verdict {
                     for line in verdict.to_string().lines() {
                         writeln!(out, "        {}", style.dim(visible_lines(line)))?;
@@ -285,12 +294,14 @@ fn human(reports: &[RuleReport], context: &Context) -> Result<(), CliError> {
 
 /// JUnit's XML: a suite a rule, a test case a case.
 fn junit(reports: &[RuleReport]) -> String {
-    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"tocsin rules\">\n");
+    let mut xml =
+        String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"tocsin rules\">\n");
     for report in reports {
         let name = escape(report.name.as_deref().unwrap_or(&report.path));
         let broken = usize::from(matches!(report.status, Status::Broken));
         let skipped = usize::from(matches!(report.status, Status::Skipped | Status::Untested));
-        let lost = usize::from(!report.untested.is_empty()) + usize::from(!report.diagnostics.is_empty() && broken == 0);
+        let lost = usize::from(!report.untested.is_empty())
+            + usize::from(!report.diagnostics.is_empty() && broken == 0);
         let tests = report.cases.len() + broken + skipped + lost;
         // Writing to a string cannot fail.
         writeln!(
@@ -302,7 +313,12 @@ fn junit(reports: &[RuleReport]) -> String {
         .ok();
         for case in &report.cases {
             let (class, case_name) = (escape(case.expectation.heading()), escape(&case.name));
-            write!(xml, "    <testcase classname=\"{name}.{class}\" name=\"{case_name}\" line=\"{}\"", case.line).ok();
+            write!(
+                xml,
+                "    <testcase classname=\"{name}.{class}\" name=\"{case_name}\" line=\"{}\"",
+                case.line
+            )
+            .ok();
             if case.failures.is_empty() {
                 xml.push_str("/>\n");
                 continue;
@@ -311,14 +327,23 @@ fn junit(reports: &[RuleReport]) -> String {
             for failure in &case.failures {
                 let why = failure.verdict.as_ref().map(ToString::to_string).unwrap_or_default();
                 let message = escape(&failure.message);
-                writeln!(xml, "      <failure message=\"{message}\">line {}\n{}</failure>", failure.line, escape(&why))
-                    .ok();
+                writeln!(
+                    xml,
+                    "      <failure message=\"{message}\">line {}\n{}</failure>",
+                    failure.line,
+                    escape(&why)
+                )
+                .ok();
             }
             xml.push_str("    </testcase>\n");
         }
         let mut whole = |tag: &str, message: &str| {
             let message = escape(message);
-            writeln!(xml, "    <testcase classname=\"{name}\" name=\"rule\"><{tag} message=\"{message}\"/></testcase>").ok();
+            writeln!(
+                xml,
+                "    <testcase classname=\"{name}\" name=\"rule\"><{tag} message=\"{message}\"/></testcase>"
+            )
+            .ok();
         };
         let said = report.diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         match report.status {

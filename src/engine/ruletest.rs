@@ -72,7 +72,12 @@ pub struct RuleTest<'f> {
 
 impl<'f> RuleTest<'f> {
     /// Reads the events of all cases. `indices` is where the rule looks.
-    pub fn new(rule: &'f CompiledRule, indices: &[String], file: &'f TestFile, normalize: &mut Normalize<'_>) -> Self {
+    pub fn new(
+        rule: &'f CompiledRule,
+        indices: &[String],
+        file: &'f TestFile,
+        normalize: &mut Normalize<'_>,
+    ) -> Self {
         let mut mapping = Mapping::ecs();
         let mut latest = i64::MIN;
         let mut number = 0;
@@ -95,7 +100,9 @@ impl<'f> RuleTest<'f> {
                             prepared.events.push(event);
                         }
                     }
-                    Err(message) => prepared.failures.push(Failure { message, line: block.line, verdict: None }),
+                    Err(message) => {
+                        prepared.failures.push(Failure { message, line: block.line, verdict: None })
+                    }
                 }
             }
             cases.push(prepared);
@@ -153,7 +160,11 @@ impl<'f> RuleTest<'f> {
         let page = match backend.search_now(&request) {
             Ok(page) => page,
             Err(error) => {
-                return vec![Failure { message: format!("the search failed: {error}"), line: first, verdict: None }];
+                return vec![Failure {
+                    message: format!("the search failed: {error}"),
+                    line: first,
+                    verdict: None,
+                }];
             }
         };
         let wanted = prepared.case.expectation == Expectation::Alerts;
@@ -163,16 +174,20 @@ impl<'f> RuleTest<'f> {
             let found = page.hits.iter().any(|hit| hit.document.id == event.document.id);
             let reference = matcher.matches(&event.flat, Some(&event.document.source));
             if found != reference {
-                let message = String::from("the search and the reference evaluator disagree; please report this");
+                let message =
+                    String::from("the search and the reference evaluator disagree; please report this");
                 failures.push(Failure { message, line: event.line, verdict: None });
             }
             if found == wanted {
                 continue;
             }
-            let message = String::from(if wanted { "no alert, one was expected" } else { "an alert, none was expected" });
-            let verdict = told.then(|| {
-                explain(filter, &self.mapping, self.now, &event.flat, Some(&event.document.source))
+            let message = String::from(if wanted {
+                "no alert, one was expected"
+            } else {
+                "an alert, none was expected"
             });
+            let verdict = told
+                .then(|| explain(filter, &self.mapping, self.now, &event.flat, Some(&event.document.source)));
             failures.push(Failure { message, line: event.line, verdict });
         }
         failures
@@ -194,7 +209,8 @@ fn lines_of(block: &str) -> Result<String, String> {
 /// rule reads.
 fn prep(new: NewDocument, indices: &[String], number: usize, line: usize) -> Prepped {
     let named = &*new.index != "logs-generic-default";
-    let read = indices.iter().flat_map(|patterns| patterns.split(',')).find(|pattern| !pattern.starts_with('-'));
+    let read =
+        indices.iter().flat_map(|patterns| patterns.split(',')).find(|pattern| !pattern.starts_with('-'));
     let index = match read {
         Some(pattern) if !named => Arc::from(pattern.replace('*', "test")),
         _ => Arc::clone(&new.index),

@@ -26,7 +26,14 @@ pub fn rule(rule: &Rule) -> String {
     fact("Tags", rule.tags.join(", "));
     fact("Author", rule.author.join(", "));
     fact("Licence", rule.license.clone().unwrap_or_default());
-    fact("File", if rule.origin.path.as_os_str().is_empty() { String::new() } else { format!("`{}`", rule.origin.path.display()) });
+    fact(
+        "File",
+        if rule.origin.path.as_os_str().is_empty() {
+            String::new()
+        } else {
+            format!("`{}`", rule.origin.path.display())
+        },
+    );
     if let Some(query) = query(rule) {
         write!(text, "\n## Query\n\n```\n{}\n```\n", query.trim()).ok();
     }
@@ -52,11 +59,14 @@ pub fn catalogue(set: &RuleSet) -> String {
         let folder = rule.origin.path.parent().map(|path| path.display().to_string()).unwrap_or_default();
         folders.entry(folder).or_default().push(rule);
     }
-    let mut text = format!("# Rules\n\n{} rules; `tocsin rules show ID` shows one with its guide.\n", set.rules.len());
+    let mut text =
+        format!("# Rules\n\n{} rules; `tocsin rules show ID` shows one with its guide.\n", set.rules.len());
     for (folder, mut rules) in folders {
         rules.sort_by(|a, b| a.name.cmp(&b.name));
         write!(text, "\n## {}\n\n", folder.trim_start_matches("rules/")).ok();
-        text.push_str("| Rule | Severity | Risk | Runs | Looks back from | ATT&CK |\n|---|---|---|---|---|---|\n");
+        text.push_str(
+            "| Rule | Severity | Risk | Runs | Looks back from | ATT&CK |\n|---|---|---|---|---|---|\n",
+        );
         for rule in rules {
             writeln!(
                 text,

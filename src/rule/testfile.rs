@@ -35,7 +35,9 @@ impl Expectation {
     }
 
     fn of(heading: &str) -> Option<Self> {
-        [Self::Alerts, Self::Quiet].into_iter().find(|kind| kind.heading().eq_ignore_ascii_case(heading.trim()))
+        [Self::Alerts, Self::Quiet]
+            .into_iter()
+            .find(|kind| kind.heading().eq_ignore_ascii_case(heading.trim()))
     }
 }
 
@@ -151,24 +153,28 @@ impl Reading<'_> {
     }
 
     fn wrong(&mut self, message: &str, help: &str, at: usize) {
-        let found = Diagnostic::error(codes::BAD_TEST, message)
-            .at(self.text, Span::new(at, at + 3))
-            .with_help(help);
+        let found =
+            Diagnostic::error(codes::BAD_TEST, message).at(self.text, Span::new(at, at + 3)).with_help(help);
         self.file.diagnostics.push(found);
     }
 
     fn finish(mut self) -> TestFile {
         for case in &self.file.cases {
             if case.blocks.is_empty() {
-                let mut found = Diagnostic::error(codes::BAD_TEST, format!("the case `{}` has no events", case.name))
-                    .with_help("add a fenced block of `json`");
+                let mut found =
+                    Diagnostic::error(codes::BAD_TEST, format!("the case `{}` has no events", case.name))
+                        .with_help("add a fenced block of `json`");
                 found.line = Some(case.line);
                 found.column = Some(1);
                 self.file.diagnostics.push(found);
             }
         }
         if self.file.cases.is_empty() && self.file.diagnostics.is_empty() {
-            self.wrong("the file holds no cases", "`## Alerts`, then `### a case`, then a block of `json`", 0);
+            self.wrong(
+                "the file holds no cases",
+                "`## Alerts`, then `### a case`, then a block of `json`",
+                0,
+            );
         }
         self.file
     }
@@ -183,8 +189,11 @@ mod tests {
         let text = "# Rule\n\nIntro.\n\n## Alerts\n\n### One `x`\n\nwhy\n\n```json\n{\"a\":1}\n```\n\n```text\nno\n```\n\n```json\n{\"a\":2}\n```\n\n## Stays quiet\n\n### Two\n\n```ndjson\n{\"a\":3}\n{\"a\":4}\n```\n\n## Notes\n\n### Not a case\n";
         let file = parse(text);
         assert_eq!(file.diagnostics, []);
-        let seen: Vec<_> =
-            file.cases.iter().map(|case| (case.name.as_str(), case.expectation, case.line, case.blocks.len())).collect();
+        let seen: Vec<_> = file
+            .cases
+            .iter()
+            .map(|case| (case.name.as_str(), case.expectation, case.line, case.blocks.len()))
+            .collect();
         assert_eq!(seen, [("One x", Expectation::Alerts, 7, 2), ("Two", Expectation::Quiet, 25, 1)]);
         assert_eq!(file.cases[0].blocks[1].line, 20);
         assert_eq!(file.cases[1].blocks[0].text, "{\"a\":3}\n{\"a\":4}\n");

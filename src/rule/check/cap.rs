@@ -12,7 +12,9 @@ pub(super) fn check(subject: &mut Subject<'_>) {
     if wanted > MAX_SIGNALS_CLUSTER {
         let finding = Diagnostic::warning(
             codes::PAST_CAP,
-            format!("`max_signals` of {wanted} is cut to {MAX_SIGNALS_CLUSTER} unless `limits.max_signals` is raised"),
+            format!(
+                "`max_signals` of {wanted} is cut to {MAX_SIGNALS_CLUSTER} unless `limits.max_signals` is raised"
+            ),
         );
         subject.report(finding, &[Step::Key("max_signals")]);
     }

@@ -11,6 +11,11 @@ pub(super) fn check(subject: &mut Subject<'_>) {
         && *interval_ms < 60_000
     {
         let message = format!("it runs every {text}; Kibana warns below a minute");
-        subject.note(codes::SHORT_INTERVAL, &message, "a minute is enough for logs", &[Step::Key("interval")]);
+        subject.note(
+            codes::SHORT_INTERVAL,
+            &message,
+            "a minute is enough for logs",
+            &[Step::Key("interval")],
+        );
     }
 }

@@ -35,17 +35,15 @@ pub(super) struct Source<'a> {
 pub(super) fn rule(mut fields: Map<String, Value>, source: &Source<'_>, loaded: &mut LoadedFile) {
     loaded.heads.push(head(&fields, source));
     let mut reader = Reader { places: source.places, diagnostics: &mut loaded.diagnostics, failed: false };
-    let read = read(&fields, source, &mut reader);
-    let failed = reader.failed;
-    let Some(mut rule) = read.filter(|_| !failed) else { return };
+    let Some(mut rule) = read(&fields, source, &mut reader) else { return };
+    let broken = reader.failed;
+    // The query is looked at in any case, so that all that is wrong is said at once. A query that
+    // cannot be read breaks the rule; a filter that cannot be evaluated keeps it from running, but
+    // it stays listed.
+    let Some(filter) = plan(&rule, &mut reader).filter(|_| !broken) else { return };
     fields.entry("rule_id").or_insert_with(|| Value::from(&*rule.rule_id));
     rule.parameters = Parameters::new(&fields);
-    let filter = plan(&rule, &mut reader);
-    // A query that cannot be read breaks the rule; a filter that cannot be evaluated keeps it from
-    // running, but it stays listed.
-    if let Some(filter) = filter {
-        loaded.rules.push(LoadedRule { rule: Arc::new(rule), filter });
-    }
+    loaded.rules.push(LoadedRule { rule: Arc::new(rule), filter });
 }
 
 fn head(fields: &Map<String, Value>, source: &Source<'_>) -> RuleHead {

@@ -143,7 +143,11 @@ impl Reader<'_> {
         if (least..=most).contains(&number) {
             return Some(number);
         }
-        let range = if most == i64::MAX { format!("at least {least}") } else { format!("{least} to {most}") };
+        let range = if most >= i64::from(u32::MAX) {
+            format!("at least {least}")
+        } else {
+            format!("{least} to {most}")
+        };
         self.report(
             Diagnostic::error(codes::BAD_VALUE, format!("`{key}` is {number}, allowed is {range}")),
             &path,

@@ -5,7 +5,7 @@ use crate::base::span::Span;
 
 /// One step down from a rule to one of its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step<'a> {
+pub(in crate::rule) enum Step<'a> {
     /// A key of a table.
     Key(&'a str),
     /// An element of an array.
@@ -14,7 +14,7 @@ pub(super) enum Step<'a> {
 
 /// How a file writes text between quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Syntax {
+pub(in crate::rule) enum Syntax {
     /// TOML's four kinds of string.
     Toml,
     /// JSON's one.
@@ -22,7 +22,7 @@ pub(super) enum Syntax {
 }
 
 /// A parsed file that can say where the values of its rule stand.
-pub(super) trait Places {
+pub(in crate::rule) trait Places {
     /// The text that spans refer to.
     fn text(&self) -> &str;
     /// How this file writes text.
