@@ -24,9 +24,12 @@ use crate::store::state::ExecutionRecord;
 /// How often the rule files are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(5);
 /// How often old state and events are swept.
-const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+const SWEEP_EVERY: Duration = Duration::from_hours(1);
 /// Longest sleep: a clock that was set is noticed after so long.
 const NAP: Duration = Duration::from_secs(1);
+
+/// Chooses the rules of a set that run.
+pub type Select = Arc<dyn Fn(&RuleSet) -> Vec<Arc<Rule>> + Send + Sync>;
 
 /// Where the service gets its rules.
 #[derive(Clone)]
@@ -36,7 +39,7 @@ pub struct Rules {
     /// Reads all rules.
     pub load: Arc<dyn Fn() -> RuleSet + Send + Sync>,
     /// Which of them run here.
-    pub select: Arc<dyn Fn(&RuleSet) -> Vec<Arc<Rule>> + Send + Sync>,
+    pub select: Select,
 }
 
 /// What the service tells.

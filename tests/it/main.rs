@@ -19,6 +19,7 @@ mod fields;
 mod ingest;
 mod kql;
 mod rules;
+mod service;
 mod shared;
 mod store;
 mod store_crash;

@@ -155,10 +155,11 @@ fn write_group(connection: &Connection, group: Vec<Job>) {
     if broken.is_none() {
         broken = connection.execute_batch("COMMIT").err().map(StateError::from);
     }
-    if broken.is_some() && !connection.is_autocommit() {
-        if let Err(error) = connection.execute_batch("ROLLBACK") {
-            tracing::error!(%error, "cannot roll back the state database");
-        }
+    if broken.is_some()
+        && !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "cannot roll back the state database");
     }
     for (done, result) in finished {
         let result = match (&broken, result) {
