@@ -90,7 +90,16 @@ fn indices(rule: &Rule, settings: &Settings, warn: &mut impl FnMut(String)) -> A
         let instead = if named.is_some() { "its `index`" } else { "the default index patterns" };
         warn(format!("there is no data view `{view}` here; {instead} is searched"));
     }
-    named.unwrap_or(&settings.default_index).to_vec().into()
+    named.unwrap_or(&settings.default_index).iter().map(|pattern| current_name(pattern)).collect()
+}
+
+/// `.siem-signals-<space>` is the older name of a space's alerts, in Kibana an alias of the newer
+/// one.
+fn current_name(pattern: &str) -> String {
+    match pattern.strip_prefix(".siem-signals") {
+        Some(rest) => format!(".alerts-security.alerts{rest}"),
+        None => pattern.to_owned(),
+    }
 }
 
 /// Whether these patterns may name alerts: such rules run after the others, so that they see

@@ -16,7 +16,7 @@ use super::slots::Slots;
 use crate::base::clock::Clock;
 use crate::base::diagnostic::Diagnostic;
 use crate::engine::{Due, Engine};
-use crate::query::plan::Filter;
+use crate::rule::compiled::CompiledRule;
 use crate::rule::model::Rule;
 use crate::rule::set::{Changes, RuleSet};
 use crate::store::state::ExecutionRecord;
@@ -81,8 +81,7 @@ impl fmt::Debug for Service<'_> {
 
 /// A rule on its schedule.
 struct Entry {
-    rule: Arc<Rule>,
-    filter: Arc<Filter>,
+    compiled: Arc<CompiledRule>,
     slots: Slots,
     /// The next slot to run; `None`: there is none any more.
     next: Option<DateTime<Utc>>,
@@ -192,7 +191,7 @@ impl Service<'_> {
         for rule in (self.rules.select)(set) {
             let Some(compiled) = set.plan(&rule.rule_id) else { continue };
             if let Some(entry) = old.remove(&rule.rule_id)
-                && entry.rule.origin.hash == rule.origin.hash
+                && entry.compiled.rule.origin.hash == rule.origin.hash
             {
                 table.entries.insert(Arc::clone(&rule.rule_id), entry);
                 continue;
@@ -208,8 +207,8 @@ impl Service<'_> {
             let last = self.engine.rule_state(&uuid).and_then(|state| state.last_slot);
             let last = last.and_then(DateTime::from_timestamp_millis);
             let next = slots.due(last, now).or_else(|| slots.after(now));
-            let filter = Arc::clone(&compiled.filter);
-            table.entries.insert(Arc::clone(&rule.rule_id), Entry { rule, filter, slots, next });
+            let compiled = Arc::clone(compiled);
+            table.entries.insert(Arc::clone(&rule.rule_id), Entry { compiled, slots, next });
         }
     }
 
@@ -232,7 +231,7 @@ impl Table {
             }
             self.running.insert(Arc::clone(id), slot);
             entry.next = entry.slots.after(slot);
-            due.push(Due { rule: Arc::clone(&entry.rule), filter: Some(Arc::clone(&entry.filter)), slot });
+            due.push(Due::compiled(&entry.compiled, slot));
         }
         due.sort_by_key(|due| due.slot);
         due

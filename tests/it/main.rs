@@ -17,6 +17,7 @@ mod engine;
 mod equivalence;
 mod fields;
 mod ingest;
+mod kibana_engine;
 mod kql;
 mod rules;
 mod service;

@@ -60,14 +60,14 @@ impl House {
         write_whole(&self.path(&format!("rules/{id}.toml")), &text);
     }
 
-    /// `count` events of `action`, a minute apart, the last one now.
+    /// `count` events of `action`, a minute apart, the last one a minute ago.
     fn events(&self, action: &str, count: i64) {
         let until = now();
         let lines: Vec<String> = (0..count)
             .map(|n| {
                 json!({
                     "_index": "logs-test", "_id": format!("{action}-{n}"),
-                    "@timestamp": iso_millis(until - chrono::Duration::minutes(n)),
+                    "@timestamp": iso_millis(until - chrono::Duration::minutes(n + 1)),
                     "event": {"action": action, "category": ["configuration"]},
                     "user": {"name": "mallory"}, "source": {"ip": "203.0.113.9"},
                 })
