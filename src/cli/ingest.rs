@@ -1,17 +1,21 @@
 //! `tocsin ingest`.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{CliError, Context, Outcome};
+use crate::base::diagnostic::Diagnostic;
 use crate::base::window::iso_millis;
 use crate::ecs::document::NewDocument;
+use crate::ecs::mapping::Mapping;
 use crate::ingest::formats::Format as Input;
 use crate::ingest::pipeline::{self, Progress, Report, Target};
 use crate::ingest::reader::ReadOptions;
 use crate::ingest::sources::{self, Source};
-use crate::store::{BulkWriter, StoreError};
+use crate::store::{BulkWriter, Store, StoreError};
 
 /// Rejects that are shown on stderr; machine output lists more.
 const REJECTS_SHOWN: usize = 20;
@@ -29,6 +33,10 @@ pub struct IngestArgs {
     /// documents say by `_index` or `data_stream`, else logs-generic-default]
     #[arg(long, value_name = "NAME")]
     index: Option<String>,
+    /// An Elasticsearch mapping (`{"properties":…}`) for the index, or for every index that
+    /// documents name, over the ECS one
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
 }
 
 /// What the input is.
@@ -60,7 +68,11 @@ impl From<InputFormat> for Input {
 
 /// The store at the end of the pipeline.
 struct StoreTarget<'a> {
+    store: &'a Store,
     writer: BulkWriter,
+    /// Laid over the mapping of each index before its first document.
+    mapping: Option<Mapping>,
+    mapped: BTreeSet<Arc<str>>,
     context: &'a Context,
     progress: &'a Progress,
     bar: super::progress::Progress,
@@ -70,6 +82,14 @@ impl Target for StoreTarget<'_> {
     type Error = StoreError;
 
     fn push(&mut self, documents: Vec<NewDocument>) -> Result<(), StoreError> {
+        if let Some(mapping) = &self.mapping {
+            for document in &documents {
+                if !self.mapped.contains(&document.index) {
+                    self.store.put_mapping(&document.index, mapping)?;
+                    self.mapped.insert(Arc::clone(&document.index));
+                }
+            }
+        }
         self.writer.push_many(documents)?;
         self.bar.set(self.progress.bytes.load(Ordering::Relaxed));
         if self.context.signals().is_ok_and(super::signals::Signals::stopping) {
@@ -94,6 +114,7 @@ pub fn run(args: IngestArgs, context: &Context) -> Result<Outcome, CliError> {
             found.digests
         ));
     }
+    let mapping = args.mapping.as_deref().map(|path| read_mapping(context, path)).transpose()?;
     context.signals()?;
     let options =
         ReadOptions { format: args.input.into(), index: args.index, ingested: iso_millis(context.now()) };
@@ -105,9 +126,17 @@ pub fn run(args: IngestArgs, context: &Context) -> Result<Outcome, CliError> {
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
 
     let store = context.app().store()?;
+    let mut mapped = BTreeSet::new();
+    if let (Some(mapping), Some(index)) = (&mapping, &options.index) {
+        store.put_mapping(index, mapping)?;
+        mapped.insert(Arc::from(index.as_str()));
+    }
     let progress = Progress::default();
     let mut target = StoreTarget {
+        store: &store,
         writer: store.bulk(),
+        mapping,
+        mapped,
         context,
         progress: &progress,
         bar: context.progress_bytes("reading", total),
@@ -121,6 +150,27 @@ pub fn run(args: IngestArgs, context: &Context) -> Result<Outcome, CliError> {
     show(context, &report)?;
     let outcome = if report.rejected > 0 { Outcome::Findings } else { Outcome::Fine };
     Ok(context.finish(outcome))
+}
+
+/// Reads a mapping; what is odd about it but no error is shown.
+fn read_mapping(context: &Context, path: &Path) -> Result<Mapping, CliError> {
+    let text = std::fs::read_to_string(path).map_err(|error| CliError::io("read", path, error))?;
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| {
+        let mut diagnostic = Diagnostic::error("MAP004", format!("no JSON: {error}")).with_path(path);
+        diagnostic.line = Some(error.line());
+        diagnostic.column = Some(error.column());
+        CliError::from(diagnostic)
+    })?;
+    let mut findings = Vec::new();
+    let mapping = Mapping::read(&value, &mut findings);
+    for finding in &mut findings {
+        finding.path.get_or_insert_with(|| path.to_owned());
+    }
+    if findings.iter().any(Diagnostic::is_error) {
+        return Err(CliError::Text(findings.into_iter().map(Into::into).collect()));
+    }
+    context.diagnostics(&findings, None);
+    Ok(mapping)
 }
 
 /// Index names follow Elasticsearch's rules, so that patterns can name them.

@@ -4,6 +4,7 @@ mod bad_input;
 mod configuration;
 mod doctor;
 mod service;
+mod ingest;
 mod shell;
 mod workflow;
 

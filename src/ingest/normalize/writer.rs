@@ -1,5 +1,7 @@
 //! Writes an ECS document twice in one pass: as JSON text and as leaves.
 
+use std::borrow::Cow;
+
 use crate::ecs::flat::{FlatDoc, LeafKind, LeafSink};
 use crate::ingest::tape::{Kind, Value, push_escaped};
 
@@ -42,6 +44,14 @@ impl EcsWriter {
         self.separate();
         self.source.push('"');
         self.source.push_str(key);
+        self.source.push_str("\":");
+    }
+
+    /// As [`Self::member`], for keys that come from a record.
+    fn member_escaped(&mut self, key: &str) {
+        self.separate();
+        self.source.push('"');
+        push_escaped(&mut self.source, key);
         self.source.push_str("\":");
     }
 
@@ -115,14 +125,26 @@ impl EcsWriter {
     fn value(&mut self, value: Value<'_>, path: &str) {
         match value.kind() {
             Kind::String => {
+                let text = value.as_str().unwrap_or_default();
                 self.source.push('"');
-                self.source.push_str(value.raw());
+                // Escapes are written anew: halves of surrogate pairs pass as JSON text but not as
+                // text.
+                match &text {
+                    Cow::Borrowed(plain) => self.source.push_str(plain),
+                    Cow::Owned(text) => push_escaped(&mut self.source, text),
+                }
                 self.source.push('"');
-                self.flat.leaf(path, LeafKind::String, &value.as_str().unwrap_or_default());
+                self.flat.leaf(path, LeafKind::String, &text);
             }
-            Kind::Number => {
+            Kind::Number if readable(value.raw()) => {
                 self.source.push_str(value.raw());
                 self.flat.leaf(path, LeafKind::Number, value.raw());
+            }
+            Kind::Number => {
+                self.source.push('"');
+                self.source.push_str(value.raw());
+                self.source.push('"');
+                self.flat.leaf(path, LeafKind::String, value.raw());
             }
             Kind::Boolean => {
                 self.source.push_str(value.raw());
@@ -142,7 +164,7 @@ impl EcsWriter {
         keep: &impl Fn(Value<'_>) -> bool,
     ) {
         if keep(value) {
-            self.member(key);
+            self.member_escaped(key);
             self.subtree(path, value, keep);
         }
     }
@@ -153,9 +175,10 @@ impl EcsWriter {
                 self.source.push('{');
                 let length = path.len();
                 for member in value.children().filter(|member| keep(*member)) {
-                    self.member(member.raw_key());
+                    let key = member.key();
+                    self.member_escaped(&key);
                     path.push('.');
-                    path.push_str(&member.key());
+                    path.push_str(&key);
                     self.subtree(path, member, keep);
                     path.truncate(length);
                 }
@@ -181,10 +204,7 @@ impl EcsWriter {
         value: Value<'_>,
         rename: &impl Fn(&str) -> String,
     ) {
-        self.separate();
-        self.source.push('"');
-        push_escaped(&mut self.source, key);
-        self.source.push_str("\":");
+        self.member_escaped(key);
         self.renamed_value(path, value, rename);
     }
 
@@ -222,9 +242,10 @@ impl EcsWriter {
             if length > 0 {
                 path.push('.');
             }
-            path.push_str(&member.key());
+            let key = member.key();
+            path.push_str(&key);
             if !skip(path) {
-                self.member(member.raw_key());
+                self.member_escaped(&key);
                 self.whole(path, member, skip);
             }
             path.truncate(length);
@@ -276,5 +297,38 @@ impl EcsWriter {
                 self.source.push(']');
             }
         }
+    }
+}
+
+/// Whether everybody can read a number: one beyond `f64` is JSON, but few parsers take it.
+fn readable(number: &str) -> bool {
+    let large = number.len() > 300 || number.bytes().any(|b| matches!(b, b'e' | b'E'));
+    !large || number.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::tape::Tape;
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let long = "9".repeat(400);
+        let json = format!(
+            r#"{{"half":"\ud83d","pair":"\ud83d\ude00","k\"\ud800":1,"e":1e400,"long":{long},"fine":1e30,"nul":"\u0000"}}"#
+        );
+        let mut tape = Tape::new();
+        tape.parse(json.as_bytes()).unwrap();
+        let mut out = EcsWriter::new(64);
+        out.members(&mut String::new(), tape.root(&json), &|_| false);
+        let (source, flat) = out.finish();
+        let value: serde_json::Value = serde_json::from_str(&source).unwrap();
+        assert_eq!(value["half"], "\u{fffd}");
+        assert_eq!(value["pair"], "😀");
+        assert_eq!(value["k\"\u{fffd}"], 1);
+        assert_eq!(value["e"], "1e400");
+        assert_eq!(value["long"], long);
+        assert_eq!(value["fine"], 1e30);
+        assert_eq!(flat.len(), 7);
     }
 }

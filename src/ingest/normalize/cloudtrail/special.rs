@@ -47,7 +47,7 @@ pub(super) fn insight(out: &mut EcsWriter, record: &Record<'_>, path: &mut Strin
     for member in details.children().filter(|member| filled(*member)) {
         path.push('.');
         path.push_str(&member.key());
-        out.tree(member.raw_key(), path, member, &filled);
+        out.tree(&member.key(), path, member, &filled);
         path.truncate(length);
     }
     for member in details.children().filter(|member| filled(*member)) {
