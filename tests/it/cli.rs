@@ -3,8 +3,8 @@
 mod bad_input;
 mod configuration;
 mod doctor;
-mod service;
 mod ingest;
+mod service;
 mod shell;
 mod workflow;
 
