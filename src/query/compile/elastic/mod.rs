@@ -8,12 +8,15 @@
 mod fields;
 mod request;
 mod script;
+mod term;
 
 pub use fields::{FieldList, ListedField, Script};
 pub use request::{TimeRange, bool_query, search_body};
+pub use term::{escaped_pattern, value};
 
 use serde_json::{Value, json};
 
+use self::term::{bare, is_epoch};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::span::Span;
 use crate::query::lang::kql::{Expr, Kind, RangeOperator, Term, TermKind};
@@ -57,36 +60,6 @@ impl CompileError {
 /// scripted field cannot have.
 pub fn query(expr: &Expr, fields: Option<&FieldList>, options: &Options) -> Result<Value, CompileError> {
     Compiler { fields, options }.expr(expr, None)
-}
-
-/// A term as the JSON value that is sent.
-pub fn value(term: &Term) -> Value {
-    match &term.kind {
-        TermKind::Null => Value::Null,
-        TermKind::Bool(value) => Value::Bool(*value),
-        TermKind::Number(number) => Value::Number(number.clone()),
-        TermKind::Text { .. } | TermKind::Wildcard(_) => Value::String(term.text().to_string()),
-    }
-}
-
-/// A pattern as `query_string` and `wildcard` read it.
-pub fn escaped_pattern(Pattern(pieces): &Pattern) -> String {
-    let mut out = String::new();
-    for piece in pieces {
-        match piece {
-            Piece::Any => out.push('*'),
-            Piece::One => out.push('?'),
-            Piece::Literal(text) => {
-                for c in text.chars() {
-                    if "+-=&|><!(){}[]^\"~*?:\\/".contains(c) {
-                        out.push('\\');
-                    }
-                    out.push(c);
-                }
-            }
-        }
-    }
-    out
 }
 
 /// A field name in its nested context.
@@ -304,26 +277,6 @@ impl Compiler<'_> {
             && !values.iter().any(is_epoch)
         {
             set(range, "time_zone", Value::String(zone.clone()));
-        }
-    }
-}
-
-/// Milliseconds since the epoch have no time zone, and Elasticsearch refuses to be given one.
-fn is_epoch(value: &Value) -> bool {
-    match value {
-        Value::Number(_) => true,
-        Value::String(text) => !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()),
-        _ => false,
-    }
-}
-
-fn bare(term: &Term) -> Value {
-    match &term.kind {
-        TermKind::Wildcard(pattern) => json!({"query_string": {"query": escaped_pattern(pattern)}}),
-        kind => {
-            let phrase = matches!(kind, TermKind::Text { quoted: true, .. });
-            let kind = if phrase { "phrase" } else { "best_fields" };
-            json!({"multi_match": {"type": kind, "query": value(term), "lenient": true}})
         }
     }
 }
