@@ -59,8 +59,10 @@ pub fn catalogue(set: &RuleSet) -> String {
         let folder = rule.origin.path.parent().map(|path| path.display().to_string()).unwrap_or_default();
         folders.entry(folder).or_default().push(rule);
     }
-    let mut text =
-        format!("# Rules\n\n{} rules; `tocsin rules show ID` shows one with its guide.\n", set.rules.len());
+    let mut text = format!(
+        "# Rules\n\n{} rules; `tocsin rules show ID` shows one with its guide, `tocsin test PATH` runs the tests beside it.\n",
+        set.rules.len()
+    );
     for (folder, mut rules) in folders {
         rules.sort_by(|a, b| a.name.cmp(&b.name));
         write!(text, "\n## {}\n\n", folder.trim_start_matches("rules/")).ok();

@@ -10,16 +10,19 @@ use serde_json::{Value, json};
 use tocsin::backend::memory::MemoryBackend;
 use tocsin::backend::{SearchRequest, TimeField};
 use tocsin::base::diagnostic::{Diagnostic, Level};
-use tocsin::ecs::document::Document;
+use tocsin::ecs::document::{Document, NewDocument};
 use tocsin::ecs::flat::FlatDoc;
 use tocsin::ecs::mapping::Mapping;
+use tocsin::ingest::decode::Decoder;
+use tocsin::ingest::formats::Format;
+use tocsin::ingest::reader::{DocumentSink, ReadOptions, Reader, Reject};
 use tocsin::query::eval::Matcher;
 use tocsin::rule::cache::CacheDir;
 use tocsin::rule::load::ExportKind;
 use tocsin::rule::load::files::load_paths;
 use tocsin::rule::model::{RuleKind, Schedule};
 use tocsin::rule::set::RuleSet;
-use tocsin::rule::shipped;
+use tocsin::rule::{docs, shipped};
 
 use crate::shared::shared_dir;
 
@@ -413,4 +416,70 @@ fn check_speaks_to_scripts() {
         document["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"],
         8
     );
+}
+
+/// `rules/README.md` is generated: `TOCSIN_UPDATE_DOCS=1 cargo test --test it catalogue`.
+#[test]
+fn the_catalogue_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/README.md");
+    let catalogue = docs::catalogue(&shipped::load());
+    if std::env::var_os("TOCSIN_UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &catalogue).expect("writable");
+    }
+    assert_eq!(
+        std::fs::read_to_string(&path).expect("readable"),
+        catalogue,
+        "run `tocsin rules list --markdown`"
+    );
+}
+
+#[derive(Default)]
+struct Collected(Vec<NewDocument>);
+
+impl DocumentSink for Collected {
+    fn document(&mut self, document: NewDocument) -> bool {
+        self.0.push(document);
+        true
+    }
+
+    fn reject(&mut self, reject: Reject) {
+        panic!("{}", reject.reason);
+    }
+}
+
+/// The shipped rules alert on the attack steps in real CloudTrail.
+#[test]
+fn shipped_rules_alert_on_real_attacks() {
+    let Some(shared) = shared_dir() else { return };
+    let mut raw = String::new();
+    for name in ["invictus-aws_dataset", "otrf-security-datasets", "stratus-red-team"] {
+        let text =
+            std::fs::read_to_string(shared.join(format!("data/cloudtrail/{name}.ndjson"))).expect("events");
+        for line in text.lines() {
+            let case: Value = serde_json::from_str(line).expect("JSON");
+            raw.push_str(&case["raw"].to_string());
+            raw.push('\n');
+        }
+    }
+    let options = ReadOptions {
+        format: Format::CloudTrail,
+        index: None,
+        ingested: String::from("2026-11-22T00:00:00.000Z"),
+    };
+    let decoder = Decoder::new(Box::new(std::io::Cursor::new(raw.into_bytes()))).expect("text");
+    let mut collected = Collected::default();
+    Reader::new(options).read("-", decoder, &mut collected);
+    let mapping = Mapping::ecs();
+    let now = "2026-11-22T00:00:00Z".parse().expect("a time");
+    let mut alerts: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    for rule in &shipped::load().compiled {
+        let matcher = Matcher::compile(&rule.filter, &mapping, now);
+        for document in collected.0.iter().filter(|document| matcher.matches(&document.flat, None)) {
+            let source: Value = serde_json::from_str(&document.source).expect("JSON");
+            let action = source["event"]["action"].as_str().expect("an action").to_owned();
+            *alerts.entry(rule.rule.name.clone()).or_default().entry(action).or_default() += 1;
+        }
+    }
+    let text: String = alerts.iter().map(|(rule, actions)| format!("{rule}: {actions:?}\n")).collect();
+    insta::assert_snapshot!("real_attacks", text);
 }
