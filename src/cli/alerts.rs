@@ -28,8 +28,14 @@ pub(super) const COLUMNS: &[&str] = &[
     "_source.kibana.alert.reason",
 ];
 
-/// Arguments of `tocsin alerts`.
+/// List, show and triage alerts
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tocsin alerts list --status open --from now-1d       what is new
+  tocsin alerts show 93949a57                          one in full; the start of its id is enough
+  tocsin alerts ack 93949a57                           somebody looks at it
+  tocsin alerts list --format csv > alerts.csv")]
 pub struct AlertsArgs {
     #[command(subcommand)]
     command: AlertsCommand,

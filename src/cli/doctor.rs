@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::style::visible;
 use super::{CliError, Context, Outcome};
 
-/// Check configuration, data folder, store, rules, clock and clusters, and say what to do
+/// Check the installation, and say what to do about what is wrong
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -34,8 +34,12 @@ pub(super) const COLUMNS: &[&str] = &[
     "trigger",
 ];
 
-/// Arguments of `tocsin executions`.
+/// Show the execution log: which rule ran when, over what, with what result
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tocsin executions list                               the newest executions
+  tocsin executions list --rule RULE_ID                those of one rule")]
 pub struct ExecutionsArgs {
     #[command(subcommand)]
     command: ExecutionsCommand,

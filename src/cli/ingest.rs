@@ -20,8 +20,18 @@ use crate::store::{BulkWriter, Store, StoreError};
 /// Rejects that are shown on stderr; machine output lists more.
 const REJECTS_SHOWN: usize = 20;
 
-/// Arguments of `tocsin ingest`.
+/// Read events from files into the store
+///
+/// Reads CloudTrail files as they lie in S3 (`.json.gz`), and events that are in ECS already.
+/// Reading a file again adds nothing. What cannot be read is reported with file, line and reason,
+/// and does not stop the rest; the exit code is 1 then.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tocsin ingest ./AWSLogs/                                a folder, with all folders in it
+  aws s3 cp s3://bucket/file.json.gz - | tocsin ingest -  standard input
+  tocsin ingest --input ecs --index logs-app-default events.ndjson
+  tocsin ingest --format json ./AWSLogs/                  a report for scripts")]
 pub struct IngestArgs {
     /// Files, folders, or `-` for standard input; gzip and zstd are told by content
     #[arg(required = true, value_name = "PATH")]

@@ -15,8 +15,17 @@ use crate::engine::{Engine, Trigger};
 use crate::rule::model::Rule;
 use crate::rule::set::RuleSet;
 
-/// Arguments of `tocsin run`.
+/// Run rules: as a service on their schedules, or all of them once
+///
+/// As a service it keeps every rule on its interval or cron slots, reloads rule files that change
+/// (all or nothing; SIGHUP asks for it) and ends cleanly at SIGTERM or Ctrl-C.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tocsin run                                           the configured or shipped rules, as a service
+  tocsin run --rules ./my-rules/                       rules of your own
+  tocsin run --once --at 2026-11-01T12:00:00Z          every rule once, as if it were then
+  tocsin run --once --only 1a2b3c4d-…  --format json   one rule, for scripts")]
 pub struct RunArgs {
     /// Rule files and folders [default: `rules.paths` of the configuration, else the shipped rules]
     #[arg(long, value_name = "PATH", num_args = 1..)]

@@ -12,7 +12,7 @@ use super::{CliError, Context, Outcome};
 use crate::base::datemath::Rounding;
 use crate::store::{Checked, Compacted, Stats, Store, TimeBounds};
 
-/// Arguments of `tocsin store`.
+/// Look after the event store: sizes, compaction, integrity, export
 #[derive(Debug, clap::Args)]
 pub struct StoreArgs {
     #[command(subcommand)]

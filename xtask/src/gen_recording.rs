@@ -24,12 +24,12 @@ const PACE: f64 = 0.06;
 pub fn run() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the repository")?;
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--locked", "--bin", "tocsin"])
+        .args(["build", "--locked", "--bin", "tocsin"])
         .current_dir(root)
         .status()
         .context("cargo build")?;
     ensure!(status.success(), "the build failed");
-    let output = Command::new(root.join("target/release/tocsin"))
+    let output = Command::new(root.join("target/debug/tocsin"))
         .args(["demo", "--format", "human", "--color", "always", "--utc"])
         .env("COLUMNS", COLUMNS.to_string())
         .env("TZ", "UTC")

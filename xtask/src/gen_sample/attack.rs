@@ -106,11 +106,13 @@ fn steal(day: &mut Day, implant: &Actor) {
         let key = format!("2026/{:02}/customers-{step:03}.csv.gz", 1 + step % 5);
         let target = format!("exports/{key}");
         let request = json!({"bucketName": LOOT, "Host": format!("{LOOT}.s3.{REGION}.amazonaws.com"), "x-amz-copy-source": format!("{EXPORTS}/{key}"), "key": target});
-        day.add(Call::new(at(2, 50, 0) + step * 7, implant, "s3", "CopyObject", request).on_object(
-            FOREIGN_ACCOUNT,
-            LOOT,
-            &target,
-        ));
+        // Both accounts get a record of such a call; this id is the same in the two.
+        let shared = format!("{:08x}-7c1e-4d6a-9b2f-44aa9bc1{step:04x}", 0x6f3a_1d00 + step);
+        day.add(
+            Call::new(at(2, 50, 0) + step * 7, implant, "s3", "CopyObject", request)
+                .on_object(FOREIGN_ACCOUNT, LOOT, &target)
+                .with("sharedEventID", json!(shared)),
+        );
     }
 }
 
