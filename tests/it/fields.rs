@@ -2,6 +2,7 @@
 //! (`tests/spec/fields/*.md`), what a real Elasticsearch found for Elastic's rules, and properties.
 
 mod elastic;
+mod indices;
 mod properties;
 mod scenarios;
 

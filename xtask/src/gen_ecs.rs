@@ -72,7 +72,10 @@ const ALERT: &[(&str, &[&str])] = &[
         ],
     ),
     ("integer", &["group.index"]),
-    ("float", &["risk_score", "rule.risk_score", "original_event.risk_score", "original_event.risk_score_norm"]),
+    (
+        "float",
+        &["risk_score", "rule.risk_score", "original_event.risk_score", "original_event.risk_score_norm"],
+    ),
     ("boolean", &["rule.enabled", "rule.immutable"]),
     ("flattened", &["rule.parameters", "rule.meta", "rule.threat_filters"]),
     ("match_only_text", &["reason>text"]),
@@ -179,12 +182,12 @@ const ALERT: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Reads the CSVs below `shared` and writes the table.
+/// Reads the CSVs below `shared` and writes the table of the repository at `root`.
 ///
 /// # Errors
 /// A file that cannot be read or written, or a line without its columns.
-pub fn run(shared: &Path) -> Result<()> {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(TARGET);
+pub fn run(shared: &Path, root: &Path) -> Result<()> {
+    let target = root.join(TARGET);
     std::fs::write(&target, table(shared)?).with_context(|| format!("writing {}", target.display()))
 }
 
@@ -238,4 +241,22 @@ pub fn table(shared: &Path) -> Result<String> {
         writeln!(out, "{path}\t{kind}\t{note}")?;
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_what_the_shared_data_say() {
+        let root = crate::root();
+        let shared = std::env::var_os("TOCSIN_SHARED")
+            .map_or_else(|| root.join("../shared"), std::path::PathBuf::from);
+        if !shared.join("data/ecs").is_dir() {
+            eprintln!("skipped: no shared data at {}", shared.display());
+            return;
+        }
+        let written = std::fs::read_to_string(root.join(TARGET)).unwrap();
+        assert_eq!(written, table(&shared).unwrap(), "run `cargo xtask gen-ecs`");
+    }
 }

@@ -1,6 +1,7 @@
 //! The project's chores. `cargo xtask` without arguments lists them.
 
 mod check;
+mod gen_ecs;
 mod gen_sample;
 mod licenses;
 mod run;
@@ -17,6 +18,7 @@ cargo xtask <command>
                      (--quick: the tests alone)
   check              licences of dependencies, hygiene of the tree
   bench [B1 B2 …]    benchmarks, release build; results to the terminal
+  gen-ecs [FOLDER]   the table of fields, from the shared data (default: ../shared)
   gen-sample         the sample day that `tocsin demo` reads, into assets/sample-day
   fuzz [SECONDS]     every fuzz target for so many seconds (default 30; needs nightly, cargo-fuzz)
 ";
@@ -39,6 +41,10 @@ fn dispatch(command: &str, rest: &[String]) -> Result<()> {
         "test" => run::test(rest.iter().any(|a| a == "--quick")),
         "check" => check::run(&root()),
         "bench" => run::bench(rest),
+        "gen-ecs" => {
+            let shared = rest.first().map_or_else(|| root().join("../shared"), PathBuf::from);
+            gen_ecs::run(&shared, &root())
+        }
         "gen-sample" => gen_sample::run(&root().join("assets/sample-day")),
         "fuzz" => run::fuzz(rest.first().map_or("30", String::as_str)),
         "" | "help" | "--help" | "-h" => {
