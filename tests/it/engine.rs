@@ -337,7 +337,13 @@ fn a_thousand_rules_without_hits_are_one_commit() {
     let backend = MemoryBackend::new(events(5, noon()), Mapping::ecs());
     let engine = house.engine(backend, &state);
     let before = state.groups();
-    let records = block_on(engine.run(rules.iter().map(|r| due(r, noon())).collect()));
+    let group: Vec<Due> = rules.iter().map(|r| due(r, noon())).collect();
+    let begun = cpu_time::ProcessTime::now();
+    let records = block_on(engine.run(group));
+    println!(
+        "1,000 rules without hits: {:.1} ms of CPU in this profile",
+        begun.elapsed().as_secs_f64() * 1e3
+    );
     assert_eq!(records.len(), 1_000);
     assert!(records.iter().all(|r| r.status == Status::Succeeded));
     assert_eq!(state.groups() - before, 1);
