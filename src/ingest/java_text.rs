@@ -278,7 +278,7 @@ mod tests {
         let mut nested = 0;
         for line in include_str!("../../tests/fixtures/java_text/golden.ndjson").lines() {
             let case: Golden<'_> = serde_json::from_str(line).unwrap();
-            nested += usize::from(case.text[1..].contains('{'));
+            nested += usize::from(case.text.matches('{').count() > 1);
             let ours = render(case.json.get());
             if ours != case.text {
                 wrong.push(format!("{}\n  want {}\n  have {ours}", case.json, case.text));
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn hash_is_javas() {
         // `"hello".hashCode()` is 99162322 in every JDK.
-        assert_eq!(spread_hash("hello"), 99_162_322 ^ (99_162_322 >> 16));
+        assert_eq!(spread_hash("hello"), 0x05E9_18D2 ^ 0x05E9);
         assert_eq!(spread_hash("Aa"), spread_hash("BB"));
     }
 

@@ -1,5 +1,6 @@
 //! From the records of one input to documents: format, normaliser, what is refused and where.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::decode::Decoder;
@@ -150,7 +151,7 @@ impl<S: DocumentSink> InputSink<'_, S> {
             return self.refuse(place, "expected a bulk action like `{\"create\":{}}`");
         };
         let name = member.key().into_owned();
-        let meta = |key| member.member(key).and_then(|value| value.scalar()).map(|text| text.into_owned());
+        let meta = |key| member.member(key).and_then(|value| value.scalar()).map(Cow::into_owned);
         match name.as_str() {
             "index" | "create" | "update" => {
                 self.action = Some(Action { index: meta("_index"), id: meta("_id"), name, place });
@@ -182,7 +183,7 @@ impl<S: DocumentSink> RecordSink for InputSink<'_, S> {
             }
             Format::Auto | Format::Ecs => {
                 let meta = |key| value.member(key).and_then(|value| value.scalar());
-                let (index, id) = (meta("_index"), meta("_id").map(|id| id.into_owned()));
+                let (index, id) = (meta("_index"), meta("_id").map(Cow::into_owned));
                 let result = self.generic(value, index.as_deref(), id, true);
                 self.accept(result, place)
             }
@@ -191,7 +192,7 @@ impl<S: DocumentSink> RecordSink for InputSink<'_, S> {
                 let Some(source) = value.member("_source") else {
                     return self.refuse(place, "no `_source`");
                 };
-                let (index, id) = (meta("_index"), meta("_id").map(|id| id.into_owned()));
+                let (index, id) = (meta("_index"), meta("_id").map(Cow::into_owned));
                 let result = self.generic(source, index.as_deref(), id, false);
                 self.accept(result, place)
             }

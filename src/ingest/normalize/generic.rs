@@ -1,5 +1,6 @@
 //! ECS documents as they come: nothing is renamed, `event.original` is set apart.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Refusal;
@@ -60,8 +61,7 @@ pub fn document(source: Value<'_>, envelope: &Envelope<'_>) -> Result<NewDocumen
             out.end();
         }
     }
-    let original =
-        find(source, "event", "original").and_then(|value| value.as_str()).map(|text| text.into_owned());
+    let original = find(source, "event", "original").and_then(|value| value.as_str()).map(Cow::into_owned);
     let (source, flat) = out.finish();
     let id = envelope.id.clone().unwrap_or_else(|| content_id(raw));
     Ok(NewDocument { index: Arc::from(index), id, source, original, flat })

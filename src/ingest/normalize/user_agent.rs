@@ -93,15 +93,14 @@ pub fn parse(original: &str) -> UserAgent {
     }
 }
 
-/// What follows `token`, as far as it looks like a version.
-fn version_after<'a>(text: &'a str, token: &str) -> Option<Option<&'a str>> {
+/// What follows `token` where it starts a word: `Bobcurl/` is not curl.
+fn after_token<'a>(text: &'a str, token: &str) -> Option<&'a str> {
     let at = text.find(token)?;
-    // A token starts a word: `Bobcurl/` is not curl.
     let before = text.get(..at).and_then(|t| t.chars().next_back());
     if before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
         return None;
     }
-    Some(leading_version(text.get(at + token.len()..).unwrap_or_default()))
+    text.get(at + token.len()..)
 }
 
 fn leading_version(text: &str) -> Option<&str> {
@@ -111,17 +110,20 @@ fn leading_version(text: &str) -> Option<&str> {
 }
 
 fn client(text: &str) -> Option<(&'static str, Option<&str>)> {
-    CLIENTS.iter().find_map(|(token, name)| version_after(text, token).map(|version| (*name, version)))
+    CLIENTS
+        .iter()
+        .find_map(|(token, name)| after_token(text, token).map(|rest| (*name, leading_version(rest))))
 }
 
 fn browser(text: &str) -> Option<(&'static str, Option<&str>)> {
     if !text.contains("Mozilla/") {
         return None;
     }
-    let found =
-        BROWSERS.iter().find_map(|(token, name)| version_after(text, token).map(|version| (*name, version)));
+    let found = BROWSERS
+        .iter()
+        .find_map(|(token, name)| after_token(text, token).map(|rest| (*name, leading_version(rest))));
     found.or_else(|| {
-        let version = version_after(text, "Version/")?;
+        let version = leading_version(after_token(text, "Version/")?);
         if !text.contains("Safari/") {
             return None;
         }
