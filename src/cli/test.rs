@@ -292,7 +292,7 @@ fn human(reports: &[RuleReport], context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
-/// JUnit's XML: a suite a rule, a test case a case.
+/// `JUnit`'s XML: a suite a rule, a test case a case.
 fn junit(reports: &[RuleReport]) -> String {
     let mut xml =
         String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"tocsin rules\">\n");

@@ -101,7 +101,7 @@ impl<'f> RuleTest<'f> {
                         }
                     }
                     Err(message) => {
-                        prepared.failures.push(Failure { message, line: block.line, verdict: None })
+                        prepared.failures.push(Failure { message, line: block.line, verdict: None });
                     }
                 }
             }

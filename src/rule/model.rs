@@ -73,7 +73,7 @@ pub struct Rule {
     pub exceptions_list: Vec<Value>,
     /// Alert suppression, as given.
     pub alert_suppression: Option<Value>,
-    /// Every field of the rule in Kibana's snake_case form, unknown ones included: what
+    /// Every field of the rule in Kibana's `snake_case` form, unknown ones included: what
     /// `kibana.alert.rule.parameters` and exports are made of. The guides ([`Rule::note`],
     /// [`Rule::setup`]) are read from it.
     pub parameters: Parameters,
@@ -243,11 +243,11 @@ pub struct Origin {
     pub hash: String,
 }
 
-/// Namespace of the UUIDv5 that stands in for a saved-object id.
+/// Namespace of the `UUIDv5` that stands in for a saved-object id.
 const OBJECT_NAMESPACE: uuid::Uuid = uuid::Uuid::from_u128(0x6f0d_5c1e_8f53_5b0a_9d53_3f6f_2f6b_7a11);
 
 impl Rule {
-    /// The rule's part of alert ids: the export's `id`, else UUIDv5 of space and `rule_id`; never
+    /// The rule's part of alert ids: the export's `id`, else `UUIDv5` of space and `rule_id`; never
     /// random, so that any runner gives the same.
     pub fn object_id(&self, space: &str) -> Arc<str> {
         match &self.id {

@@ -1,7 +1,7 @@
 //! [`RuleSet`]: all rules that were loaded together.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -75,7 +75,7 @@ impl RuleSet {
                     set.diagnostics.push(duplicate(&loaded.rule, &path, &file.heads, other, *other_line));
                     continue;
                 }
-                Arc::make_mut(&mut loaded.rule).origin.path = path.as_ref().clone();
+                Arc::make_mut(&mut loaded.rule).origin.path.clone_from(path.as_ref());
                 seen.insert(Arc::clone(&loaded.rule.rule_id), (Arc::clone(&path), line));
                 if let Some(filter) = loaded.filter {
                     set.compiled.push(Arc::new(CompiledRule { rule: Arc::clone(&loaded.rule), filter }));
@@ -145,13 +145,7 @@ impl RuleSet {
     }
 }
 
-fn duplicate(
-    rule: &Rule,
-    path: &PathBuf,
-    heads: &[RuleHead],
-    other: &PathBuf,
-    other_line: usize,
-) -> Diagnostic {
+fn duplicate(rule: &Rule, path: &Path, heads: &[RuleHead], other: &Path, other_line: usize) -> Diagnostic {
     let mut found = Diagnostic::error(
         codes::DUPLICATE_ID,
         format!("`rule_id` `{}` is already that of {}:{other_line}", rule.rule_id, other.display()),

@@ -35,8 +35,8 @@ fn elastic() -> Option<(PathBuf, RuleSet)> {
 /// Diagnostics as a person reads them, the folder left out.
 fn shown(diagnostics: &[Diagnostic], least: Level, dir: &Path) -> String {
     let wanted = diagnostics.iter().filter(|found| found.level >= least);
-    let text: String = wanted.map(|found| format!("{:?} {found}\n", found.level)).collect();
-    text.replace(&format!("{}/", dir.display()), "")
+    let lines: Vec<String> = wanted.map(|found| format!("{:?} {found}\n", found.level)).collect();
+    lines.concat().replace(&format!("{}/", dir.display()), "")
 }
 
 fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
@@ -296,7 +296,7 @@ fn an_export_is_read_whole() {
         json!({"list_id": "l", "item_id": "i", "name": "item", "entries": []}),
         json!({"exported_count": 4, "exported_rules_count": 2}),
     ];
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let text = lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") + "\n";
     let set = load_paths(&[write(dir.path(), "export.ndjson", &text)], None);
     assert_eq!(set.rules.len(), 2);
     let rule = &set.rules[0];
@@ -480,6 +480,6 @@ fn shipped_rules_alert_on_real_attacks() {
             *alerts.entry(rule.rule.name.clone()).or_default().entry(action).or_default() += 1;
         }
     }
-    let text: String = alerts.iter().map(|(rule, actions)| format!("{rule}: {actions:?}\n")).collect();
-    insta::assert_snapshot!("real_attacks", text);
+    let lines: Vec<String> = alerts.iter().map(|(rule, actions)| format!("{rule}: {actions:?}")).collect();
+    insta::assert_snapshot!("real_attacks", lines.join("\n"));
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::base::diagnostic::{Diagnostic, Level};
 use crate::base::limits::MAX_SIGNALS_DEFAULT;
 use crate::base::nearest::nearest;
+use crate::query::plan::Filter;
 use crate::rule::codes;
 use crate::rule::compiled::{self, CompileError};
 use crate::rule::model::{
@@ -40,7 +41,11 @@ pub(super) fn rule(mut fields: Map<String, Value>, source: &Source<'_>, loaded: 
     // The query is looked at in any case, so that all that is wrong is said at once. A query that
     // cannot be read breaks the rule; a filter that cannot be evaluated keeps it from running, but
     // it stays listed.
-    let Some(filter) = plan(&rule, &mut reader).filter(|_| !broken) else { return };
+    let filter = match plan(&rule, &mut reader) {
+        Plan::Runs(filter) if !broken => Some(filter),
+        Plan::DoesNotRun if !broken => None,
+        _ => return,
+    };
     fields.entry("rule_id").or_insert_with(|| Value::from(&*rule.rule_id));
     rule.parameters = Parameters::new(&fields);
     loaded.rules.push(LoadedRule { rule: Arc::new(rule), filter });
@@ -61,11 +66,17 @@ fn head(fields: &Map<String, Value>, source: &Source<'_>) -> RuleHead {
     }
 }
 
-/// The rule's plan: `None` when its query is broken, `Some(None)` when it does not run.
-fn plan(rule: &Rule, reader: &mut Reader<'_>) -> Option<Option<Arc<crate::query::plan::Filter>>> {
-    let RuleKind::Query(parameters) = &rule.kind else { return Some(None) };
+/// What became of a rule's query.
+enum Plan {
+    Runs(Arc<Filter>),
+    DoesNotRun,
+    Broken,
+}
+
+fn plan(rule: &Rule, reader: &mut Reader<'_>) -> Plan {
+    let RuleKind::Query(parameters) = &rule.kind else { return Plan::DoesNotRun };
     match compiled::plan(&parameters.query, &rule.filters) {
-        Ok(filter) => Some(Some(Arc::new(filter))),
+        Ok(filter) => Plan::Runs(Arc::new(filter)),
         Err(CompileError::Query(mut found)) => {
             let path = [Step::Key("query")];
             let span = match found.span {
@@ -75,16 +86,16 @@ fn plan(rule: &Rule, reader: &mut Reader<'_>) -> Option<Option<Arc<crate::query:
             found.level = Level::Error;
             let found = reader.places.at(found, span);
             reader.push(found);
-            None
+            Plan::Broken
         }
         Err(CompileError::Filter(position, error)) => {
             let found =
                 Diagnostic::error(codes::UNSUPPORTED_FILTER, format!("filter not supported: {error}"))
                     .with_help("the rule does not run, because without this filter it would alert on more");
             reader.report(found, &[Step::Key("filters"), Step::Index(position)]);
-            Some(None)
+            Plan::DoesNotRun
         }
-        Err(CompileError::NotRunYet(_)) => Some(None),
+        Err(CompileError::NotRunYet(_)) => Plan::DoesNotRun,
     }
 }
 

@@ -234,7 +234,7 @@ fn name_of(path: &[Step<'_>]) -> String {
     for step in path {
         match step {
             Step::Key(key) => {
-                name = (*key).to_owned();
+                (*key).clone_into(&mut name);
                 numbers.clear();
             }
             Step::Index(index) => numbers.push_str(&format!("[{index}]")),

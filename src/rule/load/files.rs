@@ -103,7 +103,7 @@ fn parse(bytes: &[u8], format: Format, key: &[u8; 32]) -> LoadedFile {
         Ok(text) => text,
         Err(error) => {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = before.split(|byte| *byte == b'\n').count();
             let mut found = Diagnostic::error(codes::UNREADABLE, "the file is not UTF-8");
             found.line = Some(line);
             let last = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();

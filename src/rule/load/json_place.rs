@@ -141,17 +141,16 @@ impl Scan<'_> {
         let mut depth = 0_usize;
         while let Some(byte) = self.peek() {
             match byte {
+                b'}' | b']' | b',' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return,
                 b'"' => self.string(),
                 b'{' | b'[' => {
                     depth += 1;
                     self.at += 1;
                 }
-                b'}' | b']' if depth == 0 => return,
                 b'}' | b']' => {
                     depth -= 1;
                     self.at += 1;
                 }
-                b',' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return,
                 _ => self.at += 1,
             }
             if depth == 0 && matches!(byte, b'"' | b'}' | b']') {
@@ -172,7 +171,8 @@ mod tests {
         let places = JsonPlaces { text, lines_before: 0 };
         let shown = |path: &[Step<'_>]| {
             let (key, value) = places.find(path);
-            (&text[key.start..key.end], &text[value.start..value.end])
+            let part = |span: Span| text.get(span.start..span.end).unwrap();
+            (part(key), part(value))
         };
         assert_eq!(shown(&[Step::Key("d")]), ("\"d\"", "null"));
         assert_eq!(shown(&[Step::Key("a"), Step::Index(0)]), ("1", "1"));

@@ -126,7 +126,8 @@ mod tests {
     /// Every character of the meaning is found at the character that wrote it.
     fn check(raw: &str, syntax: Syntax, offset: usize, expected: &str) {
         let at = written_offset(raw, syntax, offset);
-        assert!(raw[at..].starts_with(expected), "{raw:?} at {offset}: {:?}", &raw[at..]);
+        let rest = raw.get(at..).unwrap();
+        assert!(rest.starts_with(expected), "{raw:?} at {offset}: {rest:?}");
     }
 
     #[test]

@@ -172,7 +172,7 @@ fn boolean(body: &Value, depth: usize) -> Result<Node, DslError> {
         match key.as_str() {
             "must" | "filter" => all.extend(each(value)?),
             "must_not" => {
-                all.extend(each(value)?.into_iter().map(|query| Filter::new(Node::Not(Box::new(query)))))
+                all.extend(each(value)?.into_iter().map(|query| Filter::new(Node::Not(Box::new(query)))));
             }
             "should" => some = each(value)?,
             "minimum_should_match" => {
