@@ -1,6 +1,7 @@
 //! Addresses and networks as 128-bit numbers; IPv4 is the same as IPv4-mapped IPv6.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+// `core`, which has addresses but no sockets: this layer does no I/O.
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An address.
 pub fn parse(text: &str) -> Option<u128> {
