@@ -35,6 +35,21 @@ struct Building {
     checked: i64,
 }
 
+impl Building {
+    /// Whether an event is stored already. Segments known to a writer that takes long may have been
+    /// merged and deleted since; then those of now are looked at.
+    fn knows(&mut self, inner: &Inner, timestamp: i64, id: &str) -> Result<bool, StoreError> {
+        match self.probe.contains(timestamp, id) {
+            Ok(known) => Ok(known),
+            Err(_) => {
+                let manifest = inner.manifest()?;
+                self.probe = Probe::new(inner, &manifest, &self.index, Some(self.day), -1);
+                Ok(self.probe.contains(timestamp, id)?)
+            }
+        }
+    }
+}
+
 impl std::fmt::Debug for BulkWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BulkWriter").field("appended", &self.appended).finish_non_exhaustive()
@@ -62,9 +77,7 @@ impl BulkWriter {
                 reason: "it is too large".to_owned(),
             });
         }
-        let known = !building.probe.is_empty()
-            && !building.rows.contains(&doc.id)
-            && building.probe.contains(timestamp, &doc.id)?;
+        let known = !building.rows.contains(&doc.id) && building.knows(&self.inner, timestamp, &doc.id)?;
         if known || !building.rows.push(doc, self.inner.options.originals) {
             self.appended.duplicates += 1;
             return Ok(());

@@ -24,4 +24,5 @@ mod service;
 mod shared;
 mod store;
 mod store_crash;
+mod store_duckdb;
 mod store_upkeep;

@@ -112,8 +112,21 @@ impl SegmentFile {
         Ok(footer)
     }
 
-    /// Reads whole columns of a row group, or some rows of them.
+    /// Reads whole columns of a row group, or some rows of them. The decoder may panic on a
+    /// damaged file, which is an error of this file and no reason to end a service.
     fn read(
+        &self,
+        footer: &Footer,
+        group: usize,
+        names: &[&str],
+        selection: Option<RowSelection>,
+    ) -> Result<RecordBatch, ReadError> {
+        let read = || self.read_batch(footer, group, names, selection);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+            .unwrap_or_else(|_| Err(self.failed("it is damaged: its pages cannot be decoded")))
+    }
+
+    fn read_batch(
         &self,
         footer: &Footer,
         group: usize,

@@ -1,0 +1,72 @@
+//! The store's files as others read them: DuckDB opens them as they lie.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tocsin::ecs::mapping::Mapping;
+use tocsin::store::Store;
+
+use crate::store::{event, new_document, quiet};
+
+/// Runs `query` over `{FILES}`; the rows as JSON. `None` when Python or DuckDB is not here.
+fn duckdb(files: &str, query: &str) -> Option<Value> {
+    let script = "import sys, json\n\
+                  try:\n    import duckdb\n\
+                  except ImportError:\n    sys.exit(77)\n\
+                  rows = duckdb.sql(sys.argv[1]).fetchall()\n\
+                  print(json.dumps(rows, default=str))\n";
+    let query = query.replace("{FILES}", &format!("read_parquet('{files}', union_by_name=true)"));
+    let output = Command::new("python3").args(["-c", script, &query]).output();
+    let output = match output {
+        Ok(output) if output.status.code() != Some(77) => output,
+        _ => {
+            assert!(
+                std::env::var_os("TOCSIN_REQUIRE_SHARED").is_none(),
+                "python3 with the package `duckdb` is required"
+            );
+            eprintln!("skipped: python3 with the package `duckdb` is not here");
+            return None;
+        }
+    };
+    assert!(output.status.success(), "{query}\n{}", String::from_utf8_lossy(&output.stderr));
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+#[test]
+fn duckdb_reads_segments_as_they_lie() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path(), quiet()).unwrap();
+    let index = "logs-test-default";
+    let user = json!({"properties": {"aws.params": {"type": "flattened"}}});
+    store.put_mapping(index, &Mapping::from_elasticsearch(&user).unwrap()).unwrap();
+    let mut bulk = store.bulk();
+    for n in 0..100 {
+        bulk.push(&event(n, &format!("2026-11-20T{:02}:00:00Z", n % 24))).unwrap();
+    }
+    let source =
+        json!({"@timestamp": "2026-11-21T00:00:00Z", "aws": {"params": {"bucket": "b\u{e9}", "n": [1, 2]}}});
+    bulk.push(&new_document(index, "flat", &source, None)).unwrap();
+    bulk.finish().unwrap();
+    let files = dir.path().join("events/segments/*/*.parquet").display().to_string();
+
+    let query = "SELECT \"event.action\", count(*), min(\"@timestamp\") FROM {FILES} \
+                 WHERE \"@timestamp\" < '2026-11-21T00:00:00Z' GROUP BY 1 ORDER BY 1";
+    let Some(rows) = duckdb(&files, query) else { return };
+    assert_eq!(rows.as_array().unwrap().len(), 7);
+    assert_eq!(rows[0][..2], json!(["Action0", 15]).as_array().unwrap()[..]);
+    assert!(rows[0][2].as_str().unwrap().starts_with("2026-11-20 00:00:00"), "{rows}");
+
+    let rows = duckdb(
+        &files,
+        "SELECT tags, \"event.original\", _source->>'$.user.name' FROM {FILES} WHERE _id = 'id-4'",
+    );
+    assert_eq!(rows.unwrap(), json!([[["a", "t1"], "original of 4", "user-4"]]));
+    let rows = duckdb(
+        &files,
+        "SELECT list_transform(list_filter(\"aws.params\", e -> e.key = 'n'), e -> e.value) FROM {FILES} WHERE _id = 'flat'",
+    );
+    assert_eq!(rows.unwrap(), json!([[["1", "2"]]]));
+    let rows = duckdb(&files, "SELECT count(*), count(DISTINCT _id), count(\"event.ingested\") FROM {FILES}");
+    assert_eq!(rows.unwrap(), json!([[101, 101, 100]]));
+}
