@@ -1,4 +1,4 @@
-//! `cargo bench --bench store -- FOLDER [DAYS]`: what storing costs. `FOLDER` holds CloudTrail
+//! `cargo bench --bench store -- FOLDER`: what storing costs. `FOLDER` holds CloudTrail
 //! files (`gen_cloudtrail.py --events 150000 --span 2d --layout s3`). CPU time of the process;
 //! sizes against the uncompressed records.
 
@@ -19,6 +19,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Takes documents and remembers what taking them cost.
 struct Timed<F> {
     take: F,
+    cost: Cost,
+}
+
+#[derive(Default)]
+struct Cost {
     spent: Duration,
     events: u64,
     raw: u64,
@@ -28,7 +33,7 @@ impl<F: FnMut(Vec<NewDocument>)> Target for Timed<F> {
     type Error = std::convert::Infallible;
 
     fn push(&mut self, documents: Vec<NewDocument>) -> Result<(), Self::Error> {
-        self.events += documents.len() as u64;
+        self.cost.events += documents.len() as u64;
         self.raw +=
             documents.iter().map(|d| d.original.as_ref().map_or(0, |o| o.len() as u64 + 1)).sum::<u64>();
         (self.take)(documents);
@@ -36,16 +41,16 @@ impl<F: FnMut(Vec<NewDocument>)> Target for Timed<F> {
     }
 }
 
-fn read<F: FnMut(Vec<NewDocument>)>(folder: &PathBuf, take: F) -> Timed<F> {
+fn read<F: FnMut(Vec<NewDocument>)>(folder: &PathBuf, take: F) -> Cost {
     let found = sources::find(std::slice::from_ref(folder)).expect("sources");
     let options =
         ReadOptions { format: Format::Auto, index: None, ingested: "2026-11-22T00:00:00.000Z".to_owned() };
-    let mut timed = Timed { take, spent: Duration::ZERO, events: 0, raw: 0 };
+    let mut timed = Timed { take, cost: Cost::default() };
     let start = ProcessTime::now();
-    let report = pipeline::run(&found.sources, &options, 1, &Progress::default(), &mut timed).expect("read");
-    timed.spent = start.elapsed();
+    let report = pipeline::run(&found.list, &options, 1, &Progress::default(), &mut timed).expect("read");
+    timed.cost.spent = start.elapsed();
     assert_eq!(report.rejected, 0, "{:?}", report.rejects);
-    timed
+    timed.cost
 }
 
 fn micros(spent: Duration, events: u64) -> f64 {
