@@ -34,7 +34,7 @@ impl<F: FnMut(Vec<NewDocument>)> Target for Timed<F> {
 
     fn push(&mut self, documents: Vec<NewDocument>) -> Result<(), Self::Error> {
         self.cost.events += documents.len() as u64;
-        self.raw +=
+        self.cost.raw +=
             documents.iter().map(|d| d.original.as_ref().map_or(0, |o| o.len() as u64 + 1)).sum::<u64>();
         (self.take)(documents);
         Ok(())
