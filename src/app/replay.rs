@@ -37,7 +37,7 @@ impl Agenda {
         for due in due {
             match groups.last_mut() {
                 Some(group) if group.first().is_some_and(|first| due.slot - first.slot < together) => {
-                    group.push(due)
+                    group.push(due);
                 }
                 _ => groups.push(vec![due]),
             }

@@ -60,10 +60,10 @@ pub struct Globals {
     /// How results are written [default: human on a terminal, else ndjson]
     #[arg(long, global = true, value_enum, value_name = "FORMAT", env = "TOCSIN_FORMAT")]
     pub format: Option<Format>,
-    /// Say more on stderr; twice: still more [env: TOCSIN_VERBOSE=]
+    /// Say more on stderr; twice: still more [env: `TOCSIN_VERBOSE`]
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Say less on stderr; twice: nothing but errors [env: TOCSIN_QUIET=]
+    /// Say less on stderr; twice: nothing but errors [env: `TOCSIN_QUIET`]
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub quiet: u8,
     /// Colour in human output

@@ -95,7 +95,7 @@ pub fn run(args: DemoArgs, context: &Context) -> Result<Outcome, CliError> {
     config.data_dir = folder.data_dir();
     config.rules.paths.clear();
     config.rules.overrides.clear();
-    config.alerts.space = "default".to_owned();
+    "default".clone_into(&mut config.alerts.space);
     let clock = Arc::new(ManualClock::new(context.now()));
     let app = App::new(config, clock.clone());
 
@@ -108,7 +108,9 @@ pub fn run(args: DemoArgs, context: &Context) -> Result<Outcome, CliError> {
     let mut executions = Executions::default();
     let signals = context.signals()?;
     context.block_on(agenda.run(&engine, &clock, |records| {
-        records.iter().for_each(|record| executions.add(record));
+        for record in &records {
+            executions.add(record);
+        }
         progress.advance(1);
         !signals.stopping()
     }))?;

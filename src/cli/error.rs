@@ -75,7 +75,6 @@ impl CliError {
     }
 
     /// Something failed, in the words of `error`.
-    #[expect(clippy::needless_pass_by_value, reason = "made for `map_err(CliError::failed)`")]
     pub fn failed(error: impl std::fmt::Display) -> Self {
         Self::Failed { message: error.to_string(), help: None }
     }

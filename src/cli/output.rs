@@ -19,7 +19,7 @@ pub enum Format {
     Ndjson,
     /// Comma-separated values with a header.
     Csv,
-    /// JUnit XML (tests).
+    /// `JUnit` XML (tests).
     Junit,
     /// SARIF (checks).
     Sarif,

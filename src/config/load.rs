@@ -117,7 +117,7 @@ fn read(path: &Path) -> Result<String, Diagnostic> {
         );
     }
     if metadata.len() > LARGEST {
-        return Err(failed(format!("it is larger than {}", TOO_LARGE)));
+        return Err(failed(format!("it is larger than {TOO_LARGE}")));
     }
     let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| {

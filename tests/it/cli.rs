@@ -22,7 +22,7 @@ fn tocsin(dir: &Path) -> Command {
         }
     }
     command.current_dir(dir).env("HOME", dir).env_remove("XDG_CONFIG_HOME").env("TZ", "UTC");
-    command.env_remove("NO_COLOR").env_remove("COLUMNS").timeout(std::time::Duration::from_secs(180));
+    command.env_remove("NO_COLOR").env_remove("COLUMNS").timeout(std::time::Duration::from_mins(3));
     command
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Context, Finding};
-use crate::store::{Store, state};
+use crate::store::{Store, TimeBounds, state};
 
 const CHECK: &str = "store";
 
@@ -50,7 +50,7 @@ fn counted(store: &Store, events: &Path) -> Finding {
         Ok(snapshot) => {
             let indices = snapshot.indices();
             let rows: usize =
-                snapshot.batches(&indices, Default::default()).iter().map(|batch| batch.rows()).sum();
+                snapshot.batches(&indices, TimeBounds::default()).iter().map(|batch| batch.rows()).sum();
             Finding::ok(CHECK, format!("opens: {rows} events in {} indices", indices.len())).about(subject)
         }
         Err(error) => Finding::failed(CHECK, error.to_string(), "run `tocsin store check`").about(subject),
