@@ -85,7 +85,8 @@ fn spans(line: &str) -> String {
     let mut classes: Vec<String> = Vec::new();
     let mut rest = line;
     loop {
-        let (before, after) = rest.split_once("\u{1b}[").map_or((rest, None), |(before, after)| (before, Some(after)));
+        let (before, after) =
+            rest.split_once("\u{1b}[").map_or((rest, None), |(before, after)| (before, Some(after)));
         if !before.is_empty() {
             let text = escape(before);
             if classes.is_empty() {

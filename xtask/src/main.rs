@@ -2,6 +2,7 @@
 
 mod check;
 mod gen_ecs;
+mod gen_recording;
 mod gen_sample;
 mod licenses;
 mod run;
@@ -19,6 +20,7 @@ cargo xtask <command>
   check              licences of dependencies, hygiene of the tree
   bench [B1 B2 …]    benchmarks, release build; results to the terminal
   gen-ecs [FOLDER]   the table of fields, from the shared data (default: ../shared)
+  gen-recording      docs/demo.svg, from what `tocsin demo` prints
   gen-sample         the sample day that `tocsin demo` reads, into assets/sample-day
   fuzz [SECONDS]     every fuzz target for so many seconds (default 30; needs nightly, cargo-fuzz)
 ";
@@ -45,6 +47,7 @@ fn dispatch(command: &str, rest: &[String]) -> Result<()> {
             let shared = rest.first().map_or_else(|| root().join("../shared"), PathBuf::from);
             gen_ecs::run(&shared, &root())
         }
+        "gen-recording" => gen_recording::run(),
         "gen-sample" => gen_sample::run(&root().join("assets/sample-day")),
         "fuzz" => run::fuzz(rest.first().map_or("30", String::as_str)),
         "" | "help" | "--help" | "-h" => {
