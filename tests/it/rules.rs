@@ -20,9 +20,10 @@ use tocsin::query::eval::Matcher;
 use tocsin::rule::cache::CacheDir;
 use tocsin::rule::load::ExportKind;
 use tocsin::rule::load::files::load_paths;
+use tocsin::rule::load::{ndjson, toml};
 use tocsin::rule::model::{RuleKind, Schedule};
 use tocsin::rule::set::RuleSet;
-use tocsin::rule::{docs, shipped};
+use tocsin::rule::{docs, shipped, testfile};
 
 use crate::shared::shared_dir;
 
@@ -78,7 +79,7 @@ fn no_field_of_elastics_rules_is_lost() {
     let Some((_, set)) = elastic() else { return };
     for rule in &set.rules {
         let text = std::fs::read_to_string(&rule.origin.path).expect("readable");
-        let file: toml::Table = text.parse().expect("TOML");
+        let file: ::toml::Table = text.parse().expect("TOML");
         let mut expected = serde_json::to_value(&file).expect("JSON");
         let kept = rule.parameters.object();
         let fields = expected.as_object_mut().and_then(|file| file.remove("rule")).expect("a rule");
@@ -482,4 +483,36 @@ fn shipped_rules_alert_on_real_attacks() {
     }
     let lines: Vec<String> = alerts.iter().map(|(rule, actions)| format!("{rule}: {actions:?}")).collect();
     insta::assert_snapshot!("real_attacks", lines.join("\n"));
+}
+
+/// A rule that uses much of the format, for texts that are nearly rules.
+fn seed_text() -> String {
+    rule(
+        "query = '''\nevent.action:\"x\" and\n  (user.name:a* or b:1)\n'''\nfrom = \"now-6m\"\ntags = [\"a\"]\nindex = [\"logs-*\"]\n[[rule.filters]]\n[rule.filters.meta]\nnegate = true\n[rule.filters.query.wildcard.\"a.b\"]\nvalue = \"x*\"\n[[rule.threat]]\nframework = \"MITRE ATT&CK\"\n[rule.threat.tactic]\nid = \"TA1\"\nname = \"n\"\nreference = \"r\"\n",
+    )
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+    /// Whatever is cut out of or put into a rule file: no panic, and every place lies in the text.
+    #[test]
+    fn no_text_breaks_the_readers(at in 0usize..700, cut in 0usize..40, put in "[\"'\\\\\\[\\]{}=.,: a-zé\n\u{0}]{0,12}") {
+        let seed = seed_text();
+        let chars: Vec<char> = seed.chars().collect();
+        let at = at.min(chars.len());
+        let text: String = chars[..at].iter().copied().chain(put.chars()).chain(chars[(at + cut).min(chars.len())..].iter().copied()).collect();
+        let loaded = toml::read(&text, "0");
+        for found in &loaded.diagnostics {
+            if let Some(span) = found.span {
+                proptest::prop_assert!(span.start <= span.end && span.end <= text.len() + 1, "{found:?}");
+            }
+        }
+        proptest::prop_assert!(!loaded.rules.is_empty() || loaded.diagnostics.iter().any(Diagnostic::is_error));
+        let line = json!({"rule_id": "a", "name": text.clone(), "query": put.clone(), "from": put.clone(), "type": "query"}).to_string();
+        let broken: String = line.chars().take(at).collect();
+        ndjson::read(&line, |_| String::from("0"));
+        ndjson::read(&(broken + &put), |_| String::from("0"));
+        testfile::parse(&text);
+    }
 }
