@@ -148,15 +148,18 @@ impl Compiler<'_> {
         let id = PredicateId::try_from(self.home.len()).unwrap_or(PredicateId::MAX);
         let need = need(&test);
         let number = self.column(&field.path);
+        let asked = match &need {
+            Need::Exactly(texts) => texts.len(),
+            Need::Literal(_) | Need::Folded(_) => 1,
+            Need::Nothing => 0,
+        };
+        if let Some(terms) = self.terms.get_mut(number as usize) {
+            *terms = terms.saturating_add(u32::try_from(asked).unwrap_or(u32::MAX));
+        }
+        // A text inside a value says less than a whole value; a test without any may always hold.
         let weight = match &need {
-            Need::Exactly(texts) => {
-                if let Some(terms) = self.terms.get_mut(number as usize) {
-                    *terms = terms.saturating_add(u32::try_from(texts.len()).unwrap_or(u32::MAX));
-                }
-                1.0
-            }
-            // Longer literals are rarer.
-            Need::Literal(text) | Need::Folded(text) => 16.0 / (8.0 + text.len() as f64).max(1.0),
+            Need::Exactly(_) => 1.0,
+            Need::Literal(_) | Need::Folded(_) => 1.5,
             Need::Nothing => 100.0,
         };
         if let Some(column) = self.columns.get_mut(number as usize) {
