@@ -113,7 +113,8 @@ pub struct MemoryBatch {
 impl MemoryBatch {
     /// A batch of `documents`, which all lie in one index.
     pub fn new(documents: Vec<Document>, mapping: &Mapping) -> Self {
-        static KEYS: AtomicU64 = AtomicU64::new(1 << 63);
+        // Above the keys of the store's batches, beside which tocsin's own alerts are searched.
+        static KEYS: AtomicU64 = AtomicU64::new(3 << 62);
         let index = documents.first().map_or_else(|| Arc::from(""), |document| document.index.clone());
         let mut rows: Vec<(i64, Document, FlatDoc)> = documents
             .into_iter()
