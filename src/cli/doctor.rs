@@ -7,6 +7,7 @@ mod clock;
 mod configuration;
 mod data_dir;
 mod rules;
+mod service;
 mod store;
 
 use std::io::Write;
@@ -99,6 +100,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("configuration", configuration::check),
     ("data folder", data_dir::check),
     ("store", store::check),
+    ("service", service::check),
     ("rules", rules::check),
     ("clock", clock::check),
     ("backends", backends::check),

@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Name of the lock's file in the data folder.
-const FILE: &str = "service.lock";
+pub const FILE: &str = "service.lock";
 
 /// Why the data folder could not be taken.
 #[derive(Debug, thiserror::Error)]

@@ -135,6 +135,10 @@ fn alerts_appear_while_others_ingest_rules_reload_and_sigterm_ends_it() {
 
     // A second service on the folder is refused, by name, and the first goes on.
     run(path, &["run", "--rules", "rules"]).code(2).says(&["tocsin-data"]);
+    let health = run(path, &["doctor", "--format", "json"]).json();
+    let seen =
+        health["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == "service").unwrap();
+    assert!(seen["status"] == "ok" && seen["seen"].as_str().unwrap().contains("process"), "{seen}");
 
     std::fs::write(path.join("one.json"), record("e-1", "StopLogging")).unwrap();
     run(path, &["ingest", "one.json"]).code(0);
