@@ -49,7 +49,7 @@ pub fn test(quick: bool) -> Result<()> {
 
 /// Benchmarks named on the command line (`B1` …), or all.
 pub fn bench(names: &[String]) -> Result<()> {
-    let mut arguments = vec!["bench", "--locked", "--bench", "spine", "--"];
+    let mut arguments = vec!["bench", "--locked", "--bench", "ingest", "--bench", "spine", "--"];
     arguments.extend(names.iter().map(String::as_str));
     step("benchmarks", "cargo", &arguments)
 }
