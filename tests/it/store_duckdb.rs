@@ -50,12 +50,12 @@ fn duckdb_reads_segments_as_they_lie() {
     bulk.finish().unwrap();
     let files = dir.path().join("events/segments/*/*.parquet").display().to_string();
 
-    let query = "SELECT \"event.action\", count(*), min(\"@timestamp\") FROM {FILES} \
-                 WHERE \"@timestamp\" < '2026-11-21T00:00:00Z' GROUP BY 1 ORDER BY 1";
+    let query = "SELECT \"event.action\", count(*), epoch_ms(min(\"@timestamp\")) FROM {FILES} \
+                 WHERE \"@timestamp\" < TIMESTAMPTZ '2026-11-21 00:00:00+00' GROUP BY 1 ORDER BY 1";
     let Some(rows) = duckdb(&files, query) else { return };
     assert_eq!(rows.as_array().unwrap().len(), 7);
     assert_eq!((&rows[0][0], &rows[0][1]), (&json!("Action0"), &json!(15)));
-    assert!(rows[0][2].as_str().unwrap().starts_with("2026-11-20 00:00:00"), "{rows}");
+    assert_eq!(rows[0][2], json!(1_795_132_800_000_i64));
 
     let rows = duckdb(
         &files,
@@ -64,9 +64,9 @@ fn duckdb_reads_segments_as_they_lie() {
     assert_eq!(rows.unwrap(), json!([[["a", "t1"], "original of 4", "user-4"]]));
     let rows = duckdb(
         &files,
-        "SELECT list_transform(list_filter(\"aws.params\", e -> e.key = 'n'), e -> e.value) FROM {FILES} WHERE _id = 'flat'",
+        "SELECT e.value FROM (SELECT unnest(\"aws.params\") AS e FROM {FILES}) WHERE e.key = 'n' ORDER BY 1",
     );
-    assert_eq!(rows.unwrap(), json!([[["1", "2"]]]));
+    assert_eq!(rows.unwrap(), json!([["1"], ["2"]]));
     let rows = duckdb(&files, "SELECT count(*), count(DISTINCT _id), count(\"event.ingested\") FROM {FILES}");
     assert_eq!(rows.unwrap(), json!([[101, 101, 100]]));
 }
