@@ -1,6 +1,7 @@
 //! Bulk ingest: events go to segments without being hot first.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use super::batch::NO_TIME;
 use super::error::StoreError;
@@ -22,6 +23,8 @@ use crate::ecs::mapping::Mapping;
 pub struct BulkWriter {
     inner: Arc<Inner>,
     open: Vec<Building>,
+    /// The segment that is being written while the next one fills.
+    sealing: Option<JoinHandle<Result<Appended, StoreError>>>,
     appended: Appended,
 }
 
@@ -58,7 +61,7 @@ impl std::fmt::Debug for BulkWriter {
 
 impl BulkWriter {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner, open: Vec::new(), appended: Appended::default() }
+        Self { inner, open: Vec::new(), sealing: None, appended: Appended::default() }
     }
 
     /// Takes an event. One whose `_id` its index has already is counted and left out.
@@ -110,6 +113,7 @@ impl BulkWriter {
         while !self.open.is_empty() {
             self.seal(0)?;
         }
+        self.join()?;
         if self.inner.options.background {
             self.inner.merge_due()?;
         }
@@ -148,8 +152,24 @@ impl BulkWriter {
             return Ok(());
         }
         let building = self.open.swap_remove(at);
-        let appended = self.inner.seal_bulk(building)?;
-        self.appended += appended;
+        self.join()?;
+        let inner = Arc::clone(&self.inner);
+        let thread = std::thread::Builder::new().name("tocsin-seal".to_owned());
+        let spawned = thread.spawn(move || inner.seal_bulk(building));
+        self.sealing = Some(spawned.map_err(|e| StoreError::io("start a thread for", &self.inner.segments(), e))?);
+        Ok(())
+    }
+
+    /// Waits for the segment that is being written.
+    fn join(&mut self) -> Result<(), StoreError> {
+        if let Some(sealing) = self.sealing.take() {
+            self.appended += sealing.join().unwrap_or_else(|_| {
+                Err(StoreError::Segment {
+                    path: self.inner.segments(),
+                    reason: "writing it ended unexpectedly; please report this".to_owned(),
+                })
+            })?;
+        }
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use crate::base::clock::{Clock, SystemClock};
 /// Rows of one row group, and most rows of one segment as it is first sealed.
 pub(crate) const GROUP_ROWS: usize = 64 * 1024;
 /// Text (sources and originals) held in memory for one segment before it is sealed, bytes.
-pub(crate) const GROUP_TEXT: usize = 128 * 1024 * 1024;
+pub(crate) const GROUP_TEXT: usize = 96 * 1024 * 1024;
 /// Hot rows of an index that make the next writer seal them.
 pub(crate) const HOT_ROWS: u64 = 16 * 1024;
 /// Age of the oldest hot row that makes the next writer seal them, ms.
