@@ -181,19 +181,16 @@ impl<S: DocumentSink> RecordSink for InputSink<'_, S> {
                 self.reader.options.ingested = ingested;
                 self.accept(result, place)
             }
-            Format::Auto | Format::Ecs => {
+            Format::Auto | Format::Ecs | Format::Hits => {
                 let meta = |key| value.member(key).and_then(|value| value.scalar());
                 let (index, id) = (meta("_index"), meta("_id").map(Cow::into_owned));
-                let result = self.generic(value, index.as_deref(), id, true);
-                self.accept(result, place)
-            }
-            Format::Hits => {
-                let meta = |key| value.member(key).and_then(|value| value.scalar());
-                let Some(source) = value.member("_source") else {
+                // `_source` is metadata everywhere in Elasticsearch, never a field: a line that has
+                // it is a hit, even among documents.
+                let source = value.member("_source").filter(|source| source.kind() == Kind::Object);
+                if source.is_none() && self.format == Format::Hits {
                     return self.refuse(place, "no `_source`");
-                };
-                let (index, id) = (meta("_index"), meta("_id").map(Cow::into_owned));
-                let result = self.generic(source, index.as_deref(), id, false);
+                }
+                let result = self.generic(source.unwrap_or(value), index.as_deref(), id, source.is_none());
                 self.accept(result, place)
             }
             Format::Bulk => self.bulk(value, place),
