@@ -156,7 +156,8 @@ impl BulkWriter {
         let inner = Arc::clone(&self.inner);
         let thread = std::thread::Builder::new().name("tocsin-seal".to_owned());
         let spawned = thread.spawn(move || inner.seal_bulk(building));
-        self.sealing = Some(spawned.map_err(|e| StoreError::io("start a thread for", &self.inner.segments(), e))?);
+        self.sealing =
+            Some(spawned.map_err(|e| StoreError::io("start a thread for", &self.inner.segments(), e))?);
         Ok(())
     }
 
