@@ -3,12 +3,13 @@
 //! One file, `rules.cache`, in the cache folder:
 //!
 //! ```text
-//! magic     8 bytes  "TCSNRUL1"
+//! magic     8 bytes  "TCSNRUL2"
 //! writer   32 bytes  SHA-256 of what identifies the program that wrote it
 //! count     4 bytes  entries, little endian
-//! index     count x (key 32, format 1, offset 8, length 4, check 32)
-//! check    32 bytes  SHA-256 of everything above
-//! payloads           each a MessagePack of `LoadedFile`; `check` is its SHA-256
+//! at        8 bytes  where the index starts
+//! payloads           each a MessagePack of `LoadedFile`
+//! index     count x (key 32, format 1, offset 8, length 4, SHA-256 of the payload 32)
+//! check    32 bytes  SHA-256 of the first 52 bytes and the index
 //! ```
 //!
 //! An entry's key is the SHA-256 of the rule file's bytes, so a changed file is never found in it.
@@ -67,8 +68,8 @@ impl CacheDir {
 type Hash = [u8; 32];
 type Key = (Hash, u8);
 
-const MAGIC: &[u8; 8] = b"TCSNRUL1";
-const HEAD: usize = 8 + 32 + 4;
+const MAGIC: &[u8; 8] = b"TCSNRUL2";
+const HEAD: usize = 8 + 32 + 4 + 8;
 const ENTRY: usize = 32 + 1 + 8 + 4 + 32;
 /// Most entries that are believed.
 const ENTRIES: usize = 1 << 20;
@@ -88,7 +89,8 @@ pub(super) struct Cache {
     file: Option<File>,
     index: HashMap<Key, Place>,
     used: HashSet<Key>,
-    fresh: Vec<(Key, Vec<u8>)>,
+    new: Option<Writing>,
+    failed: Option<io::Error>,
     buffer: Vec<u8>,
 }
 
@@ -120,39 +122,42 @@ impl Cache {
         loaded
     }
 
-    /// Remembers what a file with this content gave.
-    pub(super) fn put(&mut self, key: Hash, format: Format, loaded: &LoadedFile) {
-        if self.dir.is_some()
-            && let Ok(payload) = rmp_serde::to_vec(loaded)
-        {
-            self.fresh.push(((key, format as u8), payload));
-        }
+    /// Remembers what a file with this content gave. It goes to the new cache file at once, so that
+    /// a first start with thousands of rules does not hold them twice.
+    pub(super) fn put(&mut self, key: Hash, format: Format, loaded: &LoadedFile) -> io::Result<()> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let new = match &mut self.new {
+            Some(new) => new,
+            None => self.new.insert(Writing::begin(dir)?),
+        };
+        let payload = rmp_serde::to_vec(loaded).map_err(io::Error::other)?;
+        new.add((key, format as u8), &payload)
     }
 
-    /// Writes what was added. Entries of files that were not asked for stay, until they are more
-    /// than those that were.
+    /// Stops keeping anything: the folder cannot be written. [`Cache::close`] tells why.
+    pub(super) fn give_up(&mut self, error: io::Error) {
+        self.dir = None;
+        self.new = None;
+        self.failed = Some(error);
+    }
+
+    /// Puts what was added in force. Entries of files that were not asked for stay, until they are
+    /// more than those that were.
     pub(super) fn close(mut self) -> io::Result<()> {
-        let Some(dir) = self.dir.take() else { return Ok(()) };
-        if self.fresh.is_empty() {
-            return Ok(());
+        if let Some(error) = self.failed.take() {
+            return Err(error);
         }
-        let mut payloads = std::mem::take(&mut self.fresh);
-        let mut keys: HashSet<Key> = payloads.iter().map(|(key, _)| *key).collect();
-        payloads.retain({
-            let mut seen = HashSet::new();
-            move |(key, _)| seen.insert(*key)
-        });
+        let (Some(dir), Some(mut new)) = (self.dir.take(), self.new.take()) else { return Ok(()) };
         let mut old: Vec<(Key, Place)> = self.index.iter().map(|(key, place)| (*key, *place)).collect();
         old.sort_unstable_by_key(|(_, place)| place.offset);
         let idle = old.iter().filter(|(key, _)| !self.used.contains(key)).count();
-        let keep_idle = idle <= self.used.len() + payloads.len();
+        let keep_idle = idle <= self.used.len() + new.places.len();
         for (key, place) in old {
-            let wanted = keep_idle || self.used.contains(&key);
-            if wanted && keys.insert(key) && self.payload(place).is_some() {
-                payloads.push((key, self.buffer.clone()));
+            if (keep_idle || self.used.contains(&key)) && self.payload(place).is_some() {
+                new.add(key, &self.buffer)?;
             }
         }
-        write(&dir, &payloads)
+        new.finish(&dir)
     }
 
     /// Reads a payload into the buffer; `None` when it does not check.
@@ -172,18 +177,17 @@ fn read_index(file: &mut File, writer: &Hash) -> Option<HashMap<Key, Place>> {
     let mut head = [0_u8; HEAD];
     file.read_exact(&mut head).ok()?;
     let (magic, rest) = head.split_first_chunk::<8>()?;
-    let (by, count) = rest.split_first_chunk::<32>()?;
-    let count = u32::from_le_bytes(*count.first_chunk()?) as usize;
+    let (by, rest) = rest.split_first_chunk::<32>()?;
+    let (count, at) = rest.split_first_chunk::<4>()?;
+    let count = u32::from_le_bytes(*count) as usize;
     if magic != MAGIC || by != writer || count > ENTRIES {
         return None;
     }
+    file.seek(SeekFrom::Start(u64::from_le_bytes(*at.first_chunk()?))).ok()?;
     let mut index = vec![0_u8; count * ENTRY + 32];
     file.read_exact(&mut index).ok()?;
     let (entries, check) = index.split_last_chunk::<32>()?;
-    let mut hasher = Sha256::new();
-    hasher.update(head);
-    hasher.update(entries);
-    if Hash::from(hasher.finalize()) != *check {
+    if checksum(&head, entries) != *check {
         return None;
     }
     let mut places = HashMap::with_capacity(count);
@@ -202,39 +206,77 @@ fn read_index(file: &mut File, writer: &Hash) -> Option<HashMap<Key, Place>> {
     Some(places)
 }
 
-/// Writes a whole new cache beside the old one and puts it in its place.
-fn write(dir: &CacheDir, payloads: &[(Key, Vec<u8>)]) -> io::Result<()> {
-    std::fs::create_dir_all(&dir.dir)?;
-    let mut head = Vec::with_capacity(HEAD + payloads.len() * ENTRY + 32);
-    head.extend_from_slice(MAGIC);
-    head.extend_from_slice(&dir.writer());
-    let count = u32::try_from(payloads.len()).map_err(io::Error::other)?;
-    head.extend_from_slice(&count.to_le_bytes());
-    let mut offset = (HEAD + payloads.len() * ENTRY + 32) as u64;
-    for ((key, format), payload) in payloads {
-        let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
-        head.extend_from_slice(key);
-        head.push(*format);
-        head.extend_from_slice(&offset.to_le_bytes());
-        head.extend_from_slice(&length.to_le_bytes());
-        head.extend_from_slice(&Sha256::digest(payload));
-        offset += u64::from(length);
+fn checksum(head: &[u8], entries: &[u8]) -> Hash {
+    let mut hasher = Sha256::new();
+    hasher.update(head);
+    hasher.update(entries);
+    hasher.finalize().into()
+}
+
+/// A new cache file, written beside the old one.
+#[derive(Debug)]
+struct Writing {
+    out: BufWriter<File>,
+    path: PathBuf,
+    at: u64,
+    places: Vec<(Key, Place)>,
+    seen: HashSet<Key>,
+    done: bool,
+}
+
+impl Writing {
+    fn begin(dir: &CacheDir) -> io::Result<Self> {
+        std::fs::create_dir_all(&dir.dir)?;
+        let path = dir.dir.join(format!("rules.cache.{}", std::process::id()));
+        let mut out = BufWriter::new(File::create(&path)?);
+        // The head is known at the end; until then the file is no cache.
+        out.write_all(&[0; HEAD])?;
+        Ok(Self { out, path, at: HEAD as u64, places: Vec::new(), seen: HashSet::new(), done: false })
     }
-    let check = Sha256::digest(&head);
-    head.extend_from_slice(&check);
-    let temporary = dir.dir.join(format!("rules.cache.{}", std::process::id()));
-    let written = (|| {
-        let mut out = BufWriter::new(File::create(&temporary)?);
-        out.write_all(&head)?;
-        for (_, payload) in payloads {
-            out.write_all(payload)?;
+
+    fn add(&mut self, key: Key, payload: &[u8]) -> io::Result<()> {
+        if !self.seen.insert(key) {
+            return Ok(());
         }
-        out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        std::fs::rename(&temporary, dir.file())
-    })();
-    if written.is_err() {
-        // The old cache, if any, is still whole; the half-written one must not stay behind.
-        std::fs::remove_file(&temporary).ok();
+        let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
+        self.out.write_all(payload)?;
+        self.places.push((key, Place { offset: self.at, length, check: Sha256::digest(payload).into() }));
+        self.at += u64::from(length);
+        Ok(())
     }
-    written
+
+    /// Writes the index and the head, and puts the file in the place of the old one.
+    fn finish(mut self, dir: &CacheDir) -> io::Result<()> {
+        let mut entries = Vec::with_capacity(self.places.len() * ENTRY);
+        for ((key, format), place) in &self.places {
+            entries.extend_from_slice(key);
+            entries.push(*format);
+            entries.extend_from_slice(&place.offset.to_le_bytes());
+            entries.extend_from_slice(&place.length.to_le_bytes());
+            entries.extend_from_slice(&place.check);
+        }
+        let count = u32::try_from(self.places.len()).map_err(io::Error::other)?;
+        let mut head = Vec::with_capacity(HEAD);
+        head.extend_from_slice(MAGIC);
+        head.extend_from_slice(&dir.writer());
+        head.extend_from_slice(&count.to_le_bytes());
+        head.extend_from_slice(&self.at.to_le_bytes());
+        self.out.write_all(&entries)?;
+        self.out.write_all(&checksum(&head, &entries))?;
+        self.out.seek(SeekFrom::Start(0))?;
+        self.out.write_all(&head)?;
+        self.out.flush()?;
+        std::fs::rename(&self.path, dir.file())?;
+        self.done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        if !self.done {
+            // The old cache, if any, is still whole; a half-written one must not stay behind.
+            std::fs::remove_file(&self.path).ok();
+        }
+    }
 }

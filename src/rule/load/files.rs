@@ -92,7 +92,9 @@ fn load(file: &RuleFile, bytes: &[u8], cache: &mut Cache) -> LoadedFile {
         return known;
     }
     let loaded = parse(bytes, file.format, &key);
-    cache.put(key, file.format, &loaded);
+    if let Err(error) = cache.put(key, file.format, &loaded) {
+        cache.give_up(error);
+    }
     loaded
 }
 
