@@ -1,6 +1,12 @@
 //! `cargo bench --bench store -- FOLDER`: what storing costs. `FOLDER` holds CloudTrail
 //! files (`gen_cloudtrail.py --events 150000 --span 2d --layout s3`). CPU time of the process;
 //! sizes against the uncompressed records.
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints what it measured and ends when its data are not there"
+)]
 
 use std::path::PathBuf;
 use std::time::Duration;

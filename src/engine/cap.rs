@@ -229,7 +229,7 @@ mod tests {
     ) -> (Vec<Sorted>, Vec<Arc<str>>) {
         let (mut alerts, mut backlog, mut counts) = (Vec::new(), Vec::<BacklogEntry>::new(), Vec::new());
         for (n, window) in windows.iter().enumerate() {
-            let slot = n as i64 * minutes * 60_000;
+            let slot = i64::try_from(n).unwrap() * minutes * 60_000;
             let mut sorter = Sorter::new("r".into(), slot, cap, behaviour, backlog.clone());
             let existing: HashSet<Arc<str>> = alerts.iter().cloned().collect();
             sorter.take(window.clone().map(candidate).collect(), &existing);
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn more_than_ten_caps_and_older_than_a_day_expire() {
-        let (counts, _) = replay(&[0..1_500], 100, CapBehaviour::Keep, 5);
+        let (counts, _) = replay(std::slice::from_ref(&(0..1_500)), 100, CapBehaviour::Keep, 5);
         assert_eq!(counts[0].capped, 1_400);
         assert_eq!(counts[0].backlog, BacklogCounts { alerted: 0, waiting: 1_000, expired: 400 });
         let (counts, alerts) = replay(&[0..150, 200..300, 400..400], 100, CapBehaviour::Keep, 13 * 60);

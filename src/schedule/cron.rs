@@ -244,7 +244,7 @@ mod tests {
         // 2026-11-01 is a Sunday.
         let from = "2026-11-01T00:00:00Z";
         let days = |expression: &str| -> Vec<String> {
-            slots(expression, None, from, 3).into_iter().map(|s| s[..3].to_owned()).collect()
+            slots(expression, None, from, 3).into_iter().map(|s| s.chars().take(3).collect()).collect()
         };
         assert_eq!(days("0 12 * * 1-5"), ["Mon", "Tue", "Wed"]);
         assert_eq!(days("0 12 * * 0"), ["Sun", "Sun", "Sun"]);

@@ -120,7 +120,7 @@ impl StoreError {
 /// Whether not even a small file can be written beside `path`.
 fn takes_nothing(path: &Path) -> bool {
     let probe = path.with_extension(format!("probe-{}", std::process::id()));
-    let written = std::fs::write(&probe, [0; 64 * 1024]);
+    let written = std::fs::write(&probe, vec![0; 64 * 1024]);
     drop(std::fs::remove_file(&probe));
     written.is_err_and(|error| is_full(&error))
 }

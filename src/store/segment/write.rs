@@ -256,9 +256,12 @@ fn strings(texts: &Texts, valid: Option<&[bool]>) -> Result<StringArray, ArrowEr
 /// The values behind codes, as the plan wants them; [`MISSING`] is null.
 fn values_array(codes: &[u32], values: &Texts, plain: bool) -> Result<ArrayRef, ArrowError> {
     if plain {
-        return Ok(Arc::new(StringArray::from_iter(
-            codes.iter().map(|code| (*code != MISSING).then(|| values.get(*code as usize))),
-        )));
+        return Ok(Arc::new(
+            codes
+                .iter()
+                .map(|code| (*code != MISSING).then(|| values.get(*code as usize)))
+                .collect::<StringArray>(),
+        ));
     }
     let keys: Int32Array = codes.iter().map(|code| i32::try_from(*code).ok()).collect();
     Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, Arc::new(strings(values, None)?))?))
