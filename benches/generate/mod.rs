@@ -3,12 +3,6 @@
 //! sit on busy actions and refine; actions follow a Zipf curve, half of the request parameters
 //! are unique.
 
-#![allow(
-    dead_code,
-    clippy::indexing_slicing,
-    reason = "shared by several binaries; indices are taken modulo"
-)]
-
 use serde_json::{Value, json};
 
 /// SplitMix64.
