@@ -3,11 +3,14 @@
 //! Each row's body is one compressed blob: source, original and leaves, so that rows become
 //! columns again without parsing JSON a second time.
 
+use std::cell::RefCell;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 use rustc_hash::FxHashMap;
+use zstd::bulk::{Compressor, Decompressor};
 
 use super::batch::{Batch, ReadError};
 use super::document;
@@ -28,6 +31,32 @@ pub(crate) struct HotRow {
     pub(crate) seq: i64,
     pub(crate) id: Arc<str>,
     pub(crate) body: Arc<[u8]>,
+}
+
+thread_local! {
+    // Making a context takes several times as long as an event takes it.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(compressor) => compressor,
+            None => kept.insert(Compressor::new(1)?),
+        };
+        compressor.compress(bytes)
+    })
+}
+
+fn decompress(body: &[u8]) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            None => kept.insert(Decompressor::new()?),
+        };
+        decompressor.decompress(body, BODY_BYTES)
+    })
 }
 
 /// The body of an event.
@@ -53,13 +82,13 @@ pub(crate) fn encode(doc: &NewDocument) -> Result<Vec<u8>, String> {
     if out.len() > BODY_BYTES {
         return Err(format!("it takes {} bytes, more than the {BODY_BYTES} an event may have", out.len()));
     }
-    zstd::bulk::compress(&out, 1).map_err(|e| e.to_string())
+    compress(&out).map_err(|e| e.to_string())
 }
 
 /// The event behind a body.
 pub(crate) fn decode(index: &Arc<str>, id: &str, body: &[u8]) -> Result<NewDocument, String> {
     let damaged = || "its stored form is damaged".to_owned();
-    let bytes = zstd::bulk::decompress(body, BODY_BYTES).map_err(|e| e.to_string())?;
+    let bytes = decompress(body).map_err(|e| e.to_string())?;
     let mut rest: &[u8] = &bytes;
     fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
         let (length, tail) = rest.split_first_chunk::<4>()?;
