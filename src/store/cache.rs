@@ -22,6 +22,8 @@ pub(crate) enum Part {
     Footer,
     /// The footer with the places of document pages.
     Pages,
+    /// A page's worth of documents.
+    Documents(u32),
 }
 
 type Key = (u64, Part);

@@ -8,7 +8,7 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::rows::{Group, Rows};
 use super::segment::layout::Plan;
-use super::segment::write::SegmentWriter;
+use super::segment::write::{Effort, SegmentWriter};
 use super::snapshot::{Snapshot, TimeBounds};
 use crate::ecs::document::NewDocument;
 use crate::ecs::flat::FlatDoc;
@@ -99,7 +99,7 @@ impl Snapshot {
 fn write(dir: &Path, index: &str, number: usize, group: &Group) -> Result<PathBuf, StoreError> {
     let name = format!("{}-{number:05}.parquet", super::seal::folder_name(index));
     let path = dir.join(&name);
-    let mut writer = SegmentWriter::create(dir, name, Plan::of(group))?;
+    let mut writer = SegmentWriter::create(dir, name, Plan::of(group), Effort::Thorough)?;
     writer.write(group)?;
     writer.finish()?.keep();
     Ok(path)

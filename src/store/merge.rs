@@ -12,7 +12,7 @@ use super::options::{GROUP_ROWS, GROUP_TEXT, MERGE_AT, SEGMENT_BYTES};
 use super::rows::Rows;
 use super::seal::file_name;
 use super::segment::layout::Plan;
-use super::segment::write::{Sealed, SegmentWriter};
+use super::segment::write::{Effort, Sealed, SegmentWriter};
 
 /// What merging did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -123,7 +123,12 @@ impl Inner {
             }
             let mut open = match writer.take() {
                 Some(writer) => writer,
-                None => SegmentWriter::create(&self.segments(), file_name(&index.name, day), plan.clone())?,
+                None => SegmentWriter::create(
+                    &self.segments(),
+                    file_name(&index.name, day),
+                    plan.clone(),
+                    Effort::Thorough,
+                )?,
             };
             open.write(&rows.finish(None))?;
             if open.bytes() >= SEGMENT_BYTES {

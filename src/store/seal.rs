@@ -11,7 +11,7 @@ use super::open::{Inner, Store};
 use super::options::{GROUP_ROWS, HOT_AGE, HOT_ROWS};
 use super::rows::{Group, Rows};
 use super::segment::layout::Plan;
-use super::segment::write::{Sealed, SegmentWriter};
+use super::segment::write::{Effort, Sealed, SegmentWriter};
 use super::{append, hot, instant};
 
 impl Store {
@@ -113,7 +113,8 @@ impl Inner {
 
     /// Writes one segment of one row group.
     pub(crate) fn write_segment(&self, index: &str, day: i64, group: &Group) -> Result<Sealed, StoreError> {
-        let mut writer = SegmentWriter::create(&self.segments(), file_name(index, day), Plan::of(group))?;
+        let mut writer =
+            SegmentWriter::create(&self.segments(), file_name(index, day), Plan::of(group), Effort::Quick)?;
         writer.write(group)?;
         writer.finish()
     }

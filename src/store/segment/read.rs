@@ -1,5 +1,6 @@
 //! Reading a segment's file: footer, columns, some rows' documents.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,6 +67,34 @@ pub(crate) struct Stored {
     pub(crate) id: Arc<str>,
     pub(crate) source: String,
     pub(crate) original: Option<String>,
+}
+
+/// Rows of a page of documents, and of what is kept of one.
+const BLOCK: u32 = super::write::DOCUMENT_PAGE_ROWS as u32;
+/// Pages decompressed by one read: some 16 MiB.
+const BLOCKS_AT_ONCE: usize = 16;
+
+/// The documents of one page.
+#[derive(Default)]
+struct Block {
+    ids: Vec<Arc<str>>,
+    sources: Texts,
+    originals: Texts,
+    has_original: Vec<bool>,
+}
+
+impl Block {
+    fn bytes(&self) -> usize {
+        self.sources.bytes() + self.originals.bytes() + self.ids.len() * 128
+    }
+
+    fn document(&self, row: usize) -> Option<Stored> {
+        Some(Stored {
+            id: Arc::clone(self.ids.get(row)?),
+            source: self.sources.get(row).to_owned(),
+            original: self.has_original.get(row)?.then(|| self.originals.get(row).to_owned()),
+        })
+    }
 }
 
 /// A segment's file with the cache in front of it.
@@ -300,19 +329,46 @@ impl SegmentFile {
         Ok(bloom)
     }
 
-    /// Documents of some rows, in the order asked.
+    /// Documents of some rows, in the order asked. Whole pages are kept: rules that hit one event
+    /// tend to hit its neighbours, and decompressing is what costs.
     pub(crate) fn documents(&self, group: usize, rows: &[u32]) -> Result<Vec<Stored>, ReadError> {
-        if rows.is_empty() {
-            return Ok(Vec::new());
+        let key = self.group_key(group);
+        let mut blocks: BTreeMap<u32, Option<Arc<Block>>> = BTreeMap::new();
+        for row in rows {
+            let block = row / BLOCK;
+            blocks.entry(block).or_insert_with(|| self.cache.get(key, &Part::Documents(block)));
         }
-        let mut sorted = rows.to_vec();
-        sorted.sort_unstable();
-        sorted.dedup();
+        // As many at a time as may be decompressed at once.
+        let missing: Vec<u32> =
+            blocks.iter().filter(|(_, found)| found.is_none()).map(|(block, _)| *block).collect();
+        for missing in missing.chunks(BLOCKS_AT_ONCE) {
+            for (block, read) in missing.iter().zip(self.blocks(group, missing)?) {
+                let read = Arc::new(read);
+                self.cache.put(key, Part::Documents(*block), Arc::clone(&read), read.bytes());
+                blocks.insert(*block, Some(read));
+            }
+        }
+        rows.iter()
+            .map(|row| {
+                let block = blocks.get(&(row / BLOCK)).and_then(Option::as_ref);
+                let stored = block.and_then(|block| block.document((row % BLOCK) as usize));
+                stored.ok_or_else(|| self.failed(format!("has no row {row}")))
+            })
+            .collect()
+    }
+
+    fn blocks(&self, group: usize, blocks: &[u32]) -> Result<Vec<Block>, ReadError> {
         let footer = self.footer(true)?;
-        let batch = self.read(&footer, group, &[ID, SOURCE, ORIGINAL], Some(selection(&sorted)))?;
-        if batch.num_rows() != sorted.len() {
-            return Err(self.failed(format!("gave {} of {} rows", batch.num_rows(), sorted.len())));
-        }
+        let rows = footer.metadata.metadata().row_groups().get(group).map_or(0, |group| group.num_rows());
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        let ranges: Vec<(usize, usize)> = blocks
+            .iter()
+            .map(|block| {
+                let from = (*block as usize).saturating_mul(BLOCK as usize).min(rows);
+                (from, rows.min(from + BLOCK as usize))
+            })
+            .collect();
+        let batch = self.read(&footer, group, &[ID, SOURCE, ORIGINAL], Some(selection(&ranges)))?;
         let texts = |name: &str| -> Result<Option<StringArray>, ReadError> {
             match batch.column_by_name(name) {
                 None => Ok(None),
@@ -323,19 +379,27 @@ impl SegmentFile {
                     .ok_or_else(|| self.failed(format!("`{name}` is not text"))),
             }
         };
-        let (ids, sources, originals) = (texts(ID)?, texts(SOURCE)?, texts(ORIGINAL)?);
-        let (Some(ids), Some(sources)) = (ids, sources) else {
+        let (Some(ids), Some(sources), originals) = (texts(ID)?, texts(SOURCE)?, texts(ORIGINAL)?) else {
             return Err(self.failed("has no `_id` or `_source`"));
         };
-        Ok(rows
+        let total: usize = ranges.iter().map(|(from, to)| to - from).sum();
+        if batch.num_rows() != total {
+            return Err(self.failed(format!("gave {} of {total} rows", batch.num_rows())));
+        }
+        let mut at = 0;
+        Ok(ranges
             .iter()
-            .map(|row| {
-                let at = sorted.binary_search(row).unwrap_or(0);
-                Stored {
-                    id: Arc::from(ids.value(at)),
-                    source: sources.value(at).to_owned(),
-                    original: originals.as_ref().filter(|o| o.is_valid(at)).map(|o| o.value(at).to_owned()),
+            .map(|(from, to)| {
+                let mut block = Block::default();
+                for row in at..at + (to - from) {
+                    block.ids.push(Arc::from(ids.value(row)));
+                    block.sources.push(sources.value(row));
+                    let original = originals.as_ref().filter(|originals| originals.is_valid(row));
+                    block.originals.push(original.map_or("", |originals| originals.value(row)));
+                    block.has_original.push(original.is_some());
                 }
+                at += to - from;
+                block
             })
             .collect())
     }
@@ -468,16 +532,18 @@ pub(crate) fn has_originals(footer: &Footer) -> bool {
     footer.roots.contains_key(ORIGINAL)
 }
 
-fn selection(rows: &[u32]) -> RowSelection {
-    let mut selectors = Vec::with_capacity(rows.len() * 2);
+/// Reads these ranges of rows, ascending.
+fn selection(ranges: &[(usize, usize)]) -> RowSelection {
+    let mut selectors = Vec::with_capacity(ranges.len() * 2);
     let mut next = 0_usize;
-    for row in rows {
-        let row = *row as usize;
-        if row > next {
-            selectors.push(RowSelector::skip(row - next));
+    for (from, to) in ranges {
+        if *from > next {
+            selectors.push(RowSelector::skip(from - next));
         }
-        selectors.push(RowSelector::select(1));
-        next = row + 1;
+        if to > from {
+            selectors.push(RowSelector::select(to - from));
+        }
+        next = *to;
     }
     selectors.into()
 }

@@ -30,8 +30,8 @@ use crate::store::rows::{Bounds, Coded, Group, INGESTED, TIMESTAMP};
 use crate::store::texts::{Dictionary, Texts};
 
 /// Rows of one page of documents: what is decompressed to read one.
-const DOCUMENT_PAGE_ROWS: usize = 512;
-const DOCUMENT_PAGE_BYTES: usize = 1024 * 1024;
+pub(super) const DOCUMENT_PAGE_ROWS: u16 = 256;
+const DOCUMENT_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Dictionary pages as large as this still pay.
 const DICTIONARY_PAGE_BYTES: usize = 16 * 1024 * 1024;
 
@@ -63,6 +63,15 @@ impl Drop for Sealed {
     }
 }
 
+/// How much work compressing is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Someone waits.
+    Quick,
+    /// The file is to stay.
+    Thorough,
+}
+
 /// Writes the row groups of one segment.
 pub(crate) struct SegmentWriter {
     writer: Option<ArrowWriter<BufWriter<File>>>,
@@ -77,7 +86,12 @@ pub(crate) struct SegmentWriter {
 
 impl SegmentWriter {
     /// Starts a segment `<segments>/<file>`; the file appears under that name when it is finished.
-    pub(crate) fn create(segments: &Path, file: String, plan: Plan) -> Result<Self, StoreError> {
+    pub(crate) fn create(
+        segments: &Path,
+        file: String,
+        plan: Plan,
+        effort: Effort,
+    ) -> Result<Self, StoreError> {
         let path = segments.join(&file);
         let folder = path.parent().unwrap_or(segments).to_owned();
         std::fs::create_dir_all(&folder).map_err(|e| StoreError::io("create", &folder, e))?;
@@ -86,8 +100,9 @@ impl SegmentWriter {
         let out = create_locked(&temporary).map_err(|e| StoreError::io("create", &temporary, e))?;
         let lock = out.try_clone().map_err(|e| StoreError::io("open", &temporary, e))?;
         let schema = Arc::new(Schema::new(plan.fields()));
-        let writer = ArrowWriter::try_new(BufWriter::new(out), Arc::clone(&schema), Some(properties(&plan)))
-            .map_err(|e| StoreError::parquet(&temporary, &e))?;
+        let writer =
+            ArrowWriter::try_new(BufWriter::new(out), Arc::clone(&schema), Some(properties(&plan, effort)))
+                .map_err(|e| StoreError::parquet(&temporary, &e))?;
         Ok(Self {
             writer: Some(writer),
             lock: Some(lock),
@@ -167,16 +182,22 @@ pub(crate) fn sync_dir(folder: &Path) -> Result<(), StoreError> {
     File::open(folder).and_then(|dir| dir.sync_all()).map_err(|e| StoreError::io("sync", folder, e))
 }
 
-fn properties(plan: &Plan) -> WriterProperties {
+fn properties(plan: &Plan, effort: Effort) -> WriterProperties {
     let zstd = |level| Compression::ZSTD(ZstdLevel::try_new(level).unwrap_or_default());
     let root = |name: &str| ColumnPath::new(vec![name.to_owned()]);
+    // Measured on CloudTrail: documents take 6 % less at level 3 than at 1 for 1 µs more an event,
+    // and 20 % less at level 6 for 15 µs more.
+    let (columns, documents) = match effort {
+        Effort::Quick => (1, 3),
+        Effort::Thorough => (3, 6),
+    };
     let mut builder = WriterProperties::builder()
         .set_created_by(format!("tocsin {}", env!("CARGO_PKG_VERSION")))
-        .set_compression(zstd(1))
+        .set_compression(zstd(columns))
         .set_max_row_group_row_count(Some(GROUP_ROWS.saturating_mul(16)))
-        .set_write_batch_size(DOCUMENT_PAGE_ROWS)
+        .set_write_batch_size(usize::from(DOCUMENT_PAGE_ROWS))
         .set_dictionary_page_size_limit(DICTIONARY_PAGE_BYTES)
-        .set_data_page_size_limit(DOCUMENT_PAGE_BYTES)
+        .set_data_page_size_limit(1024 * 1024)
         .set_data_page_row_count_limit(GROUP_ROWS)
         .set_statistics_enabled(EnabledStatistics::None)
         .set_key_value_metadata(Some(vec![KeyValue::new(FORMAT.to_owned(), VERSION.to_owned())]))
@@ -198,7 +219,9 @@ fn properties(plan: &Plan) -> WriterProperties {
     for name in [SOURCE, ORIGINAL] {
         builder = builder
             .set_column_dictionary_enabled(root(name), false)
-            .set_column_data_page_row_count_limit(root(name), DOCUMENT_PAGE_ROWS);
+            .set_column_compression(root(name), zstd(documents))
+            .set_column_data_page_row_count_limit(root(name), usize::from(DOCUMENT_PAGE_ROWS))
+            .set_column_data_page_size_limit(root(name), DOCUMENT_PAGE_BYTES);
     }
     for column in &plan.columns {
         if !column.plain || column.keyed {
