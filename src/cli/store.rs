@@ -10,7 +10,7 @@ use super::output::Format;
 use super::table::{Cell, Table};
 use super::{CliError, Context, Outcome};
 use crate::base::datemath::Rounding;
-use crate::store::{Checked, Compacted, Stats, Store, TimeBounds};
+use crate::store::{Checked, Compacted, Stats, Store, StoreError, TimeBounds};
 
 /// Look after the event store: sizes, compaction, integrity, export
 #[derive(Debug, clap::Args)]
@@ -199,7 +199,11 @@ fn export(store: &Store, args: &ExportArgs, context: &Context) -> Result<Outcome
             {
                 return Err(CliError::usage("events are exported to stdout as ndjson only"));
             }
-            snapshot.export_ndjson(&indices, bounds, &mut context.out())?
+            snapshot.export_ndjson(&indices, bounds, &mut context.out()).map_err(|error| match error {
+                // A reader that has seen enough (`| head`) is no failure.
+                StoreError::Io { source, .. } => CliError::from(source),
+                other => CliError::from(other),
+            })?
         }
         (ExportKind::Ndjson, Some(path)) => {
             let file = File::create(path).map_err(|e| CliError::io("create", path, e))?;

@@ -1,6 +1,7 @@
 //! Reading a segment's file: footer, columns, some rows' documents.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,28 +72,24 @@ pub(crate) struct Stored {
 
 /// Rows of a page of documents, and of what is kept of one.
 const BLOCK: u32 = super::write::DOCUMENT_PAGE_ROWS as u32;
-/// Pages decompressed by one read: some 16 MiB.
-const BLOCKS_AT_ONCE: usize = 16;
 
 /// The documents of one page.
-#[derive(Default)]
 struct Block {
-    ids: Vec<Arc<str>>,
-    sources: Texts,
-    originals: Texts,
-    has_original: Vec<bool>,
+    ids: StringArray,
+    sources: StringArray,
+    originals: Option<StringArray>,
 }
 
 impl Block {
-    fn bytes(&self) -> usize {
-        self.sources.bytes() + self.originals.bytes() + self.ids.len() * 128
-    }
-
     fn document(&self, row: usize) -> Option<Stored> {
+        if row >= self.ids.len() {
+            return None;
+        }
+        let original = self.originals.as_ref().filter(|originals| originals.is_valid(row));
         Some(Stored {
-            id: Arc::clone(self.ids.get(row)?),
-            source: self.sources.get(row).to_owned(),
-            original: self.has_original.get(row)?.then(|| self.originals.get(row).to_owned()),
+            id: Arc::from(self.ids.value(row)),
+            source: self.sources.value(row).to_owned(),
+            original: original.map(|originals| originals.value(row).to_owned()),
         })
     }
 }
@@ -332,43 +329,33 @@ impl SegmentFile {
     /// Documents of some rows, in the order asked. Whole pages are kept: rules that hit one event
     /// tend to hit its neighbours, and decompressing is what costs.
     pub(crate) fn documents(&self, group: usize, rows: &[u32]) -> Result<Vec<Stored>, ReadError> {
-        let key = self.group_key(group);
-        let mut blocks: BTreeMap<u32, Option<Arc<Block>>> = BTreeMap::new();
-        for row in rows {
-            let block = row / BLOCK;
-            blocks.entry(block).or_insert_with(|| self.cache.get(key, &Part::Documents(block)));
-        }
-        // As many at a time as may be decompressed at once.
-        let missing: Vec<u32> =
-            blocks.iter().filter(|(_, found)| found.is_none()).map(|(block, _)| *block).collect();
-        for missing in missing.chunks(BLOCKS_AT_ONCE) {
-            for (block, read) in missing.iter().zip(self.blocks(group, missing)?) {
-                let read = Arc::new(read);
-                self.cache.put(key, Part::Documents(*block), Arc::clone(&read), read.bytes());
-                blocks.insert(*block, Some(read));
-            }
-        }
+        let mut blocks: BTreeMap<u32, Arc<Block>> = BTreeMap::new();
         rows.iter()
             .map(|row| {
-                let block = blocks.get(&(row / BLOCK)).and_then(Option::as_ref);
-                let stored = block.and_then(|block| block.document((row % BLOCK) as usize));
-                stored.ok_or_else(|| self.failed(format!("has no row {row}")))
+                let number = row / BLOCK;
+                let block = match blocks.entry(number) {
+                    Entry::Occupied(found) => found.into_mut(),
+                    Entry::Vacant(free) => free.insert(self.block(group, number)?),
+                };
+                block
+                    .document((row % BLOCK) as usize)
+                    .ok_or_else(|| self.failed(format!("row group {group} has no row {row}")))
             })
             .collect()
     }
 
-    fn blocks(&self, group: usize, blocks: &[u32]) -> Result<Vec<Block>, ReadError> {
+    fn block(&self, group: usize, number: u32) -> Result<Arc<Block>, ReadError> {
+        let key = self.group_key(group);
+        if let Some(block) = self.cache.get(key, &Part::Documents(number)) {
+            return Ok(block);
+        }
         let footer = self.footer(true)?;
         let rows = footer.metadata.metadata().row_groups().get(group).map_or(0, |group| group.num_rows());
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-        let ranges: Vec<(usize, usize)> = blocks
-            .iter()
-            .map(|block| {
-                let from = (*block as usize).saturating_mul(BLOCK as usize).min(rows);
-                (from, rows.min(from + BLOCK as usize))
-            })
-            .collect();
-        let batch = self.read(&footer, group, &[ID, SOURCE, ORIGINAL], Some(selection(&ranges)))?;
+        let from = rows.min(number as usize * BLOCK as usize);
+        let count = BLOCK as usize;
+        let selectors = vec![RowSelector::skip(from), RowSelector::select(count.min(rows - from))];
+        let batch = self.read(&footer, group, &[ID, SOURCE, ORIGINAL], Some(selectors.into()))?;
         let texts = |name: &str| -> Result<Option<StringArray>, ReadError> {
             match batch.column_by_name(name) {
                 None => Ok(None),
@@ -382,26 +369,10 @@ impl SegmentFile {
         let (Some(ids), Some(sources), originals) = (texts(ID)?, texts(SOURCE)?, texts(ORIGINAL)?) else {
             return Err(self.failed("has no `_id` or `_source`"));
         };
-        let total: usize = ranges.iter().map(|(from, to)| to - from).sum();
-        if batch.num_rows() != total {
-            return Err(self.failed(format!("gave {} of {total} rows", batch.num_rows())));
-        }
-        let mut at = 0;
-        Ok(ranges
-            .iter()
-            .map(|(from, to)| {
-                let mut block = Block::default();
-                for row in at..at + (to - from) {
-                    block.ids.push(Arc::from(ids.value(row)));
-                    block.sources.push(sources.value(row));
-                    let original = originals.as_ref().filter(|originals| originals.is_valid(row));
-                    block.originals.push(original.map_or("", |originals| originals.value(row)));
-                    block.has_original.push(original.is_some());
-                }
-                at += to - from;
-                block
-            })
-            .collect())
+        let bytes = batch.get_array_memory_size();
+        let block = Arc::new(Block { ids, sources, originals });
+        self.cache.put(key, Part::Documents(number), Arc::clone(&block), bytes);
+        Ok(block)
     }
 
     /// Rows `from..to` of a row group with all that is stored of them.
@@ -530,20 +501,4 @@ pub(crate) fn form_of(footer: &Footer, path: &str) -> Option<Form> {
 /// Whether the file keeps originals.
 pub(crate) fn has_originals(footer: &Footer) -> bool {
     footer.roots.contains_key(ORIGINAL)
-}
-
-/// Reads these ranges of rows, ascending.
-fn selection(ranges: &[(usize, usize)]) -> RowSelection {
-    let mut selectors = Vec::with_capacity(ranges.len() * 2);
-    let mut next = 0_usize;
-    for (from, to) in ranges {
-        if *from > next {
-            selectors.push(RowSelector::skip(from - next));
-        }
-        if to > from {
-            selectors.push(RowSelector::select(to - from));
-        }
-        next = *to;
-    }
-    selectors.into()
 }

@@ -30,7 +30,7 @@ use crate::store::rows::{Bounds, Coded, Group, INGESTED, TIMESTAMP};
 use crate::store::texts::{Dictionary, Texts};
 
 /// Rows of one page of documents: what is decompressed to read one.
-pub(super) const DOCUMENT_PAGE_ROWS: u16 = 256;
+pub(super) const DOCUMENT_PAGE_ROWS: u16 = 512;
 const DOCUMENT_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Dictionary pages as large as this still pay.
 const DICTIONARY_PAGE_BYTES: usize = 16 * 1024 * 1024;
@@ -209,7 +209,9 @@ fn properties(plan: &Plan, effort: Effort) -> WriterProperties {
         .set_column_bloom_filter_enabled(root(ID), true)
         .set_column_bloom_filter_fpp(root(ID), 0.001)
         .set_column_bloom_filter_max_ndv(root(ID), GROUP_ROWS as u64)
-        .set_column_dictionary_enabled(root(ID), false);
+        .set_column_dictionary_enabled(root(ID), false)
+        // Read along with a page of documents.
+        .set_column_data_page_row_count_limit(root(ID), 4 * usize::from(DOCUMENT_PAGE_ROWS));
     for name in [TIMESTAMP, INGESTED, ID] {
         builder = builder.set_column_statistics_enabled(root(name), EnabledStatistics::Chunk);
     }
