@@ -17,8 +17,10 @@ pub(crate) const HOT_AGE: i64 = 60_000;
 pub(crate) const SEGMENT_COLUMNS: usize = 1_000;
 /// A merged segment is not merged again, bytes.
 pub(crate) const SEGMENT_BYTES: u64 = 128 * 1024 * 1024;
-/// Small segments of one index and day that make a writer merge them.
-pub(crate) const MERGE_AT: usize = 12;
+/// Small segments of one index and day that make a writer merge them. Merging compresses harder
+/// than sealing and costs about as much as ingesting again, so an import of a few days in any order
+/// must stay below it.
+pub(crate) const MERGE_AT: usize = 64;
 
 /// Whether the store leaves out what a search cannot need. Anything but `On` is for tests, which
 /// show by it that pruning changes cost and never results.
