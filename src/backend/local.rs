@@ -210,7 +210,16 @@ impl Backend for LocalBackend {
 
 #[cfg(test)]
 mod tests {
-    use super::alert_spaces;
+    use std::sync::Arc;
+
+    use chrono::DateTime;
+
+    use super::{LocalBackend, alert_spaces};
+    use crate::backend::{SearchRequest, TimeField};
+    use crate::base::window::{Window, iso_millis};
+    use crate::query::lang::kql::parse_filter;
+    use crate::store::state::{AlertRow, BacklogCounts, ExecutionCommit, ExecutionRecord, StateDb, Status};
+    use crate::store::{Store, StoreOptions};
 
     #[test]
     fn alerts_are_found_by_dotted_patterns_alone() {
@@ -222,5 +231,81 @@ mod tests {
         assert_eq!(spaces(&[".alerts-security.alerts-soc"]), "soc");
         assert_eq!(spaces(&["*"]), "");
         assert_eq!(spaces(&[".alerts-*", "-.alerts-security*"]), "");
+    }
+
+    /// An alert of rule `r` as an execution leaves it.
+    fn alert(number: i64) -> ExecutionCommit {
+        let at = DateTime::from_timestamp_millis(1_000 * number).expect("in range");
+        let document = serde_json::json!({
+            "@timestamp": iso_millis(at),
+            "kibana.alert.rule.name": if number % 2 == 0 { "even" } else { "odd" },
+        });
+        let row = AlertRow {
+            id: format!("alert-{number}").into(),
+            space: "default".into(),
+            rule_uuid: "u".into(),
+            rule_id: "r".into(),
+            timestamp: at,
+            original_time: None,
+            severity: "low".into(),
+            building_block: false,
+            document: document.to_string(),
+        };
+        let record = ExecutionRecord {
+            rule_id: "r".into(),
+            rule_name: "r".into(),
+            rule_type: "query".into(),
+            status: Status::Succeeded,
+            from: None,
+            to: None,
+            candidates: 1,
+            alerts: 1,
+            duplicates: 0,
+            suppressed: 0,
+            excepted: None,
+            capped: 0,
+            warnings: Vec::new(),
+            error: None,
+            took_ms: 1,
+            execution_id: "e".into(),
+            rule_uuid: "u".into(),
+            slot: iso_millis(at),
+            started_at: iso_millis(at),
+            clock: "event".into(),
+            trigger: "scheduled".into(),
+            backlog: BacklogCounts::default(),
+        };
+        ExecutionCommit { record, alerts: vec![row], state: None, kept: Vec::new(), settled: Vec::new() }
+    }
+
+    #[test]
+    fn a_rule_on_alerts_sees_the_alerts_in_its_window() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Arc::new(Store::open(dir.path(), StoreOptions::default()).expect("a store"));
+        let state = Arc::new(StateDb::open(dir.path()).expect("a database"));
+        let backend = LocalBackend::new(store, Some(state.clone()));
+        let at = |ms| DateTime::from_timestamp_millis(ms).expect("in range");
+        let request = |indices: &str| SearchRequest {
+            indices: Arc::from([indices.to_owned()]),
+            filter: Arc::new(parse_filter("kibana.alert.rule.name: even").expect("a query")),
+            now: at(0),
+            window: Some(Window::new(at(2_000), at(8_000))),
+            time: TimeField::timestamp(),
+            event_clock: false,
+            size: 10,
+            after: None,
+            descending: false,
+        };
+        let ids = |indices: &str| {
+            let page = backend.search_many_now(&[request(indices)]).remove(0).expect("a page");
+            let ids = page.hits.iter().map(|hit| hit.document.id.to_string()).collect::<Vec<_>>();
+            (page.indices, ids.join(" "))
+        };
+        assert_eq!(ids(".alerts-security*"), (1, String::new()));
+        state.commit((1..=6).map(alert).collect()).expect("committed");
+        assert_eq!(ids(".alerts-security*"), (1, "alert-2 alert-4 alert-6".to_owned()));
+        state.commit((7..=9).map(alert).collect()).expect("committed");
+        assert_eq!(ids(".alerts-security*"), (1, "alert-2 alert-4 alert-6 alert-8".to_owned()));
+        assert_eq!(ids("logs-*"), (0, String::new()), "no data source");
     }
 }

@@ -215,6 +215,11 @@ impl Batch for MemoryBatch {
         self.columns.paths.clone()
     }
 
+    fn may_have(&self, path: &str, text: &str) -> bool {
+        let column = self.columns.columns.get(path);
+        column.is_some_and(|column| column.dictionary.iter().any(|value| **value == *text))
+    }
+
     fn columns(&self, _paths: &[Arc<str>]) -> Result<ColumnSet, ReadError> {
         Ok(self.columns.clone())
     }

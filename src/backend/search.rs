@@ -80,8 +80,8 @@ struct Draft {
 struct BatchProbe<'a>(&'a dyn Batch);
 
 impl Probe for BatchProbe<'_> {
-    fn may_have(&self, _column: &str, _text: &str) -> bool {
-        true
+    fn may_have(&self, column: &str, text: &str) -> bool {
+        self.0.may_have(column, text)
     }
 
     fn may_exist(&self, column: &str) -> bool {

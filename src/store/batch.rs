@@ -36,6 +36,12 @@ pub trait Batch: Send + Sync {
     fn ingested(&self) -> Result<Arc<[i64]>, ReadError>;
     /// All paths with values, sorted (a flattened object's keys are not among them, its root is).
     fn paths(&self) -> Arc<[Arc<str>]>;
+    /// Whether some row may have exactly `text` in the column `path` (of a flattened object:
+    /// `key\0text`). `true` where the batch cannot tell without reading it.
+    fn may_have(&self, path: &str, text: &str) -> bool {
+        let _ = (path, text);
+        true
+    }
     /// The columns of `paths` that exist, decoded (and cached, bounded).
     fn columns(&self, paths: &[Arc<str>]) -> Result<ColumnSet, ReadError>;
     /// `_id` of some rows, in the order asked.

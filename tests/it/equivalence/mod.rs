@@ -14,6 +14,7 @@ use tocsin::base::window::Window;
 use tocsin::ecs::document::{Document, NewDocument};
 use tocsin::ecs::flat::FlatDoc;
 use tocsin::ecs::mapping::Mapping;
+use tocsin::ecs::value::date;
 use tocsin::query::eval::Matcher;
 use tocsin::query::kernel::{EventScratch, Kernel};
 use tocsin::query::plan::Filter;
@@ -45,12 +46,12 @@ fn reference(filters: &[Filter], documents: &[Document]) -> Vec<Vec<bool>> {
         .collect()
 }
 
-fn request(filter: &Filter, window: Option<(i64, i64)>) -> SearchRequest {
+fn request(filter: &Filter) -> SearchRequest {
     SearchRequest {
         indices: Arc::from(["logs-*".to_owned()]),
         filter: Arc::new(filter.clone()),
         now: instant(0),
-        window: window.map(|(from, to)| Window::new(instant(from), instant(to))),
+        window: None,
         time: TimeField::timestamp(),
         event_clock: false,
         size: 1_000,
@@ -129,7 +130,7 @@ proptest! {
     /// backend that remembers nothing, and against the reference.
     #[test]
     fn what_was_matched_once_is_what_would_be_matched_afresh(
-        steps in prop::collection::vec((prop::collection::vec(document(), 0..6), -50i64..450, 1i64..300, any::<bool>()), 1..8),
+        steps in prop::collection::vec((prop::collection::vec(document(), 0..6), -50i64..450, 1i64..300, clock()), 1..8),
         filters in prop::collection::vec(filter(), 1..5),
     ) {
         let mapping = mapping();
@@ -137,13 +138,12 @@ proptest! {
         let tiny = SearchOptions { match_cache: 700, document_cache: 2_000, prune: true };
         let forgetful = MemoryBackend::with_options(Vec::new(), mapping.clone(), tiny);
         let mut everything: Vec<Document> = Vec::new();
-        let requests: Vec<SearchRequest> = filters.iter().map(|f| request(f, None)).collect();
-        for (values, from, length, ingest) in steps {
+        let requests: Vec<SearchRequest> = filters.iter().map(request).collect();
+        for (values, from, length, clock) in steps {
             let fresh: Vec<Document> = values
                 .into_iter()
-                .map(|value| Document::new("logs-a", format!("id{:04}", everything.len() + value.to_string().len() * 1_000), value))
                 .enumerate()
-                .map(|(n, d)| Document { id: format!("{}-{n}-{}", d.id, everything.len()).into(), ..d })
+                .map(|(n, value)| Document::new("logs-a", format!("{:03}-{n}", everything.len()), value))
                 .collect();
             everything.extend(fresh.iter().cloned());
             remembering.add(fresh.clone());
@@ -151,13 +151,7 @@ proptest! {
             let naive = MemoryBackend::with_options(everything.clone(), mapping.clone(), NOTHING_REMEMBERED);
             for request in &requests {
                 let mut request = request.clone();
-                request.window = Some(Window::new(instant(from), instant(from + length)));
-                if ingest {
-                    request.time = TimeField {
-                        primary: "event.ingested".into(),
-                        fallback: Some("@timestamp".into()),
-                    };
-                }
+                clock.apply(&mut request, from, from + length);
                 let keys = |backend: &MemoryBackend| -> Vec<SortKey> {
                     backend.search_now(&request).expect("a page").hits.into_iter().map(|hit| hit.sort).collect()
                 };
@@ -167,7 +161,7 @@ proptest! {
 
                 let matcher = Matcher::compile(&request.filter, &mapping, instant(0));
                 let total = everything.iter().filter(|d| {
-                    in_window(&d.source, from, from + length, ingest)
+                    clock.in_window(&d.source, from, from + length)
                         && matcher.matches(&FlatDoc::from_value(&d.source), Some(&d.source))
                 }).count();
                 if !everything.is_empty() {
@@ -189,7 +183,7 @@ proptest! {
             value
         });
         let backend = MemoryBackend::new(documents(values.collect()), mapping());
-        let mut request = request(&Filter::new(tocsin::query::plan::Node::All), None);
+        let mut request = request(&Filter::new(tocsin::query::plan::Node::All));
         request.descending = descending;
         let whole: Vec<SortKey> =
             backend.search_now(&request).expect("a page").hits.into_iter().map(|h| h.sort).collect();
@@ -212,10 +206,57 @@ proptest! {
     }
 }
 
-fn in_window(source: &Value, from: i64, to: i64, ingest: bool) -> bool {
-    let own = source["@timestamp"].as_str();
-    let time = if ingest { source["event"]["ingested"].as_str().or(own) } else { own };
-    time.is_some_and(|t| *generate::time(from) <= *t && *t <= *generate::time(to))
+/// Which time of an event a window is read on.
+#[derive(Debug, Clone, Copy)]
+enum Clock {
+    /// `@timestamp`.
+    Own,
+    /// `event.ingested`, else `@timestamp`.
+    Ingest,
+    /// `event.ingested` alone.
+    IngestOnly,
+    /// `event.ingested` unless it is later than the window, else `@timestamp`.
+    Event,
+    /// Any other date field, which may have several values or none.
+    Other,
+}
+
+fn clock() -> impl Strategy<Value = Clock> {
+    prop::sample::select(vec![Clock::Own, Clock::Ingest, Clock::IngestOnly, Clock::Event, Clock::Other])
+}
+
+impl Clock {
+    fn apply(self, request: &mut SearchRequest, from: i64, to: i64) {
+        request.window = Some(Window::new(instant(from), instant(to)));
+        let (primary, fallback) = match self {
+            Self::Own => ("@timestamp", None),
+            Self::Ingest | Self::Event => ("event.ingested", Some("@timestamp")),
+            Self::IngestOnly => ("event.ingested", None),
+            Self::Other => ("at", None),
+        };
+        request.time = TimeField { primary: primary.into(), fallback: fallback.map(Into::into) };
+        request.event_clock = matches!(self, Self::Event);
+    }
+
+    /// Said once more, in the plainest way.
+    fn in_window(self, source: &Value, from: i64, to: i64) -> bool {
+        let (from, to) = (instant(from).timestamp_millis(), instant(to).timestamp_millis());
+        let flat = FlatDoc::from_value(source);
+        let times = |path: &str| -> Vec<i64> {
+            flat.values(path).filter_map(|leaf| date::parse(leaf.value, None)).map(date::millis).collect()
+        };
+        let within = |times: &[i64]| times.iter().any(|at| from <= *at && *at <= to);
+        let (own, ingested) = (times("@timestamp"), times("event.ingested"));
+        match self {
+            Self::Own => within(&own),
+            Self::IngestOnly => within(&ingested),
+            Self::Ingest if ingested.is_empty() => within(&own),
+            Self::Ingest => within(&ingested),
+            Self::Event if ingested.iter().all(|at| *at > to) => within(&own),
+            Self::Event => within(&ingested),
+            Self::Other => within(&times("at")),
+        }
+    }
 }
 
 /// The mapping of the generated documents laid over the catalogue, as an index has it.
@@ -243,7 +284,7 @@ proptest! {
     fn the_store_agrees_with_the_matcher(
         parts in prop::collection::vec((prop::collection::vec(document(), 1..10), 0u8..3), 1..4),
         filters in prop::collection::vec(filter(), 4..10),
-        windows in prop::collection::vec((-50i64..450, 1i64..400, any::<bool>()), 2..5),
+        windows in prop::collection::vec((-50i64..450, 1i64..400, clock()), 2..5),
     ) {
         let dir = tempfile::tempdir().expect("a folder");
         let options = StoreOptions { background: false, ..StoreOptions::default() };
@@ -276,17 +317,12 @@ proptest! {
             everything.extend(fresh);
 
             let mapping = stored_mapping(&store);
-            for (from, length, ingest) in &windows {
+            for (from, length, clock) in &windows {
                 let requests: Vec<SearchRequest> = filters
                     .iter()
                     .map(|filter| {
-                        let mut request = request(filter, Some((*from, from + length)));
-                        if *ingest {
-                            request.time = TimeField {
-                                primary: "event.ingested".into(),
-                                fallback: Some("@timestamp".into()),
-                            };
-                        }
+                        let mut request = request(filter);
+                        clock.apply(&mut request, *from, from + length);
                         request
                     })
                     .collect();
@@ -298,7 +334,7 @@ proptest! {
                     let matcher = Matcher::compile(filter, &mapping, instant(0));
                     let mut expected: Vec<String> = everything
                         .iter()
-                        .filter(|d| in_window(&d.source, *from, from + length, *ingest))
+                        .filter(|d| clock.in_window(&d.source, *from, from + length))
                         .filter(|d| matcher.matches(&FlatDoc::from_value(&d.source), Some(&d.source)))
                         .map(|d| d.id.to_string())
                         .collect();
