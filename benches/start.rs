@@ -4,6 +4,12 @@
 //! Elastic's), writes them four times with ids of their own into a temporary folder, and starts a
 //! process for each measurement, so that nothing is warm but the system's file cache: reading the
 //! TOML alone, loading without a cache, loading and writing the cache, loading with the cache.
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints what it measured and ends when its data are not there"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
