@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ingest", &["base", "ecs", "store"]),
     ("engine", &["base", "ecs", "query", "rule", "store", "backend", "alert"]),
     ("schedule", &["base", "rule", "store", "backend", "alert", "engine"]),
-    ("config", &["base"]),
+    ("config", &["base", "rule"]),
     ("telemetry", &["base", "config"]),
     (
         "app",
