@@ -3,6 +3,11 @@
 use hashbrown::hash_table::{Entry, HashTable};
 use std::hash::BuildHasher;
 
+use super::options::GROUP_TEXT;
+
+/// From this size on a buffer is given the room of a whole segment, bytes.
+const LARGE: usize = 4 * 1024 * 1024;
+
 /// A list of texts, one after the other in one buffer.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Texts {
@@ -25,6 +30,12 @@ impl Texts {
     }
 
     pub(crate) fn push(&mut self, text: &str) {
+        let needed = self.data.len() + text.len();
+        if needed > self.data.capacity() && needed > LARGE {
+            // Doubling a buffer of tens of megabytes copies it, and the system clears the new pages
+            // first; untouched room costs nothing.
+            self.data.reserve_exact(GROUP_TEXT - GROUP_TEXT.min(self.data.len()) + text.len());
+        }
         self.data.push_str(text);
         self.ends.push(u32::try_from(self.data.len()).unwrap_or(u32::MAX));
     }

@@ -191,9 +191,12 @@ impl View<'_> {
     }
 
     /// The values of a field as one text. The event's own `event.kind` and kin are those kept as
-    /// `kibana.alert.original_event`.
+    /// `kibana.alert.original_event`, its time is `kibana.alert.original_time`.
     fn value(&self, path: &str) -> Option<String> {
-        let original = path.strip_prefix("event.").map(|rest| format!("kibana.alert.original_event.{rest}"));
+        let original = match path {
+            "@timestamp" => Some("kibana.alert.original_time".to_owned()),
+            _ => path.strip_prefix("event.").map(|rest| format!("kibana.alert.original_event.{rest}")),
+        };
         let values = original.map(|path| texts(self.source, &path)).filter(|values| !values.is_empty());
         let values = values.unwrap_or_else(|| texts(self.source, path));
         if !values.is_empty() {
