@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-/// SplitMix64.
+/// The `SplitMix64` generator.
 pub struct Random(u64);
 
 impl Random {
@@ -295,7 +295,7 @@ pub fn rules(count: usize, seed: u64) -> Vec<Rule> {
                 if random.chance(0.1) {
                     let first = actions.swap_remove(0);
                     let keep = first.len().saturating_sub(4).max(6).min(first.len());
-                    all.push(is(Relation::Starts, Field::Action, vec![first[..keep].to_owned()]));
+                    all.push(is(Relation::Starts, Field::Action, vec![first.chars().take(keep).collect()]));
                 } else {
                     all.push(is(Relation::Equals, Field::Action, actions));
                 }
@@ -374,8 +374,11 @@ impl Rule {
                 Relation::Contains => "|contains",
                 Relation::Starts => "|startswith",
             };
-            let values: String =
-                condition.values.iter().map(|value| format!("\n            - {}", quote(value))).collect();
+            let mut values = String::new();
+            for value in &condition.values {
+                values.push_str("\n            - ");
+                values.push_str(&quote(value));
+            }
             format!("        {}{modifier}:{values}\n", condition.field.name())
         };
         let mut out = format!(
