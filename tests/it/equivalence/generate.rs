@@ -121,7 +121,7 @@ pub(crate) fn document() -> impl Strategy<Value = Value> {
     let flat = prop::option::of((value(), value()).prop_map(|(x, z)| json!({"x": x, "y": {"z": z}})));
     let nested = prop::collection::vec((scalar(), scalar()).prop_map(|(k, n)| json!({"k": k, "n": n})), 0..3);
     let dots_or_object = any::<bool>();
-    (plain, dotted, object, flat, nested, dots_or_object, 0i64..400, prop::option::of(-100i64..500)).prop_map(
+    (plain, dotted, object, flat, nested, dots_or_object, 0i64..40, prop::option::of(-10i64..50)).prop_map(
         |(plain, dotted, object, flat, nested, dots, at, ingested)| {
             let mut map = Map::new();
             for (name, value) in plain {
@@ -140,9 +140,9 @@ pub(crate) fn document() -> impl Strategy<Value = Value> {
             if !nested.is_empty() {
                 map.insert("nest".to_owned(), Value::from(nested));
             }
-            map.insert("@timestamp".to_owned(), json!(time(at)));
+            map.insert("@timestamp".to_owned(), json!(time(at * 10)));
             if let Some(ingested) = ingested {
-                map.insert("event".to_owned(), json!({"ingested": time(ingested)}));
+                map.insert("event".to_owned(), json!({"ingested": time(ingested * 10)}));
             }
             Value::Object(map)
         },
