@@ -152,3 +152,67 @@ impl Necessary {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use serde_json::json;
+
+    use super::{Necessary, Probe};
+    use crate::ecs::mapping::Mapping;
+    use crate::query::lang::kql::parse_filter;
+
+    /// A batch with these (column, text) pairs.
+    struct Known(&'static [(&'static str, &'static str)]);
+
+    impl Probe for Known {
+        fn may_have(&self, column: &str, text: &str) -> bool {
+            self.0.contains(&(column, text))
+        }
+
+        fn may_exist(&self, column: &str) -> bool {
+            self.0.iter().any(|(known, _)| *known == column)
+        }
+    }
+
+    const BATCH: Known = Known(&[("a", "1"), ("a", "2"), ("n", "7"), ("flat", "x\0v"), ("flat", "y\0w")]);
+
+    fn may_match(query: &str) -> bool {
+        let mapping = Mapping::from_elasticsearch(&json!({"properties": {
+            "a": {"type": "keyword"},
+            "b": {"type": "keyword"},
+            "n": {"type": "long"},
+            "flat": {"type": "flattened"},
+        }}))
+        .expect("a mapping");
+        let filter = parse_filter(query).expect("a query");
+        Necessary::of(&filter, &mapping, &[], DateTime::<Utc>::UNIX_EPOCH).may_match(&BATCH)
+    }
+
+    #[test]
+    fn what_may_be_there_is_searched() {
+        for query in [
+            "a: 1",
+            "a: (9 or 2)",
+            "a: 1 and n > 100",
+            "not a: 1",
+            "a: 9 or not b: 1",
+            "flat.x: v",
+            "flat: w",
+            "a: 9* or n: 8",
+            "a: *",
+            "",
+        ] {
+            assert!(may_match(query), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_there_is_skipped() {
+        for query in
+            ["a: 9", "a: 1 and a: 9", "b: *", "a: 9 or b: x*", "flat.x: w", "unknown: 1", "not a: 1 and b: 1"]
+        {
+            assert!(!may_match(query), "{query}");
+        }
+    }
+}
