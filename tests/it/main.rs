@@ -6,6 +6,9 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::format_collect,
+    clippy::cast_possible_truncation,
     reason = "a test fails by panicking and says on stderr what it left out"
 )]
 

@@ -152,7 +152,7 @@ fn appends_of_many_threads_share_commits() {
                         // Every second event is the neighbour's too.
                         .map(|n| {
                             store
-                                .append(vec![event(n * 2 + (thread + 1) / 2 * 100, &time(n))])
+                                .append(vec![event(n * 2 + thread.div_ceil(2) * 100, &time(n))])
                                 .unwrap()
                                 .indexed
                         })

@@ -150,7 +150,7 @@ fn damage_is_reported_with_its_file_and_the_rest_stays_readable() {
         match batch.documents(&rows).and_then(|_| batch.columns(&batch.paths())) {
             Ok(_) => readable += batch.rows(),
             Err(error) => {
-                assert!(damaged.iter().any(|path| error.to_string().contains(&*path.to_string_lossy())))
+                assert!(damaged.iter().any(|path| error.to_string().contains(&*path.to_string_lossy())));
             }
         }
     }
@@ -212,9 +212,7 @@ fn mappings_are_learned_kept_and_overlaid() {
             .iter()
             .filter(|batch| batch.paths().iter().any(|path| &**path == "custom.flat"))
             .flat_map(|batch| {
-                batch.columns(&[Arc::from("custom.flat")]).unwrap().columns[&*"custom.flat"]
-                    .dictionary
-                    .clone()
+                batch.columns(&[Arc::from("custom.flat")]).unwrap().columns["custom.flat"].dictionary.clone()
             })
             .collect();
         assert_eq!(flat, [Box::from("a.b\0c")]);

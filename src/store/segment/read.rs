@@ -350,7 +350,12 @@ impl SegmentFile {
             return Ok(block);
         }
         let footer = self.footer(true)?;
-        let rows = footer.metadata.metadata().row_groups().get(group).map_or(0, |group| group.num_rows());
+        let rows = footer
+            .metadata
+            .metadata()
+            .row_groups()
+            .get(group)
+            .map_or(0, parquet::file::metadata::RowGroupMetaData::num_rows);
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);
         let from = rows.min(number as usize * BLOCK as usize);
         let count = BLOCK as usize;
