@@ -20,7 +20,6 @@
     clippy::cast_sign_loss,
     reason = "shared with the peers' package, which uses the rest; indices are taken modulo"
 )]
-#[expect(unreachable_pub, reason = "a benchmark has no other crate to reach")]
 mod generate;
 
 use std::sync::Arc;

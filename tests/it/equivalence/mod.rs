@@ -258,10 +258,9 @@ impl Clock {
         let late = ingested.iter().all(|at| *at > to);
         within(&match self {
             Self::Own => own,
-            Self::IngestOnly => ingested,
             Self::Ingest if ingested.is_empty() => own,
             Self::Event if late => own,
-            Self::Ingest | Self::Event => ingested,
+            Self::Ingest | Self::IngestOnly | Self::Event => ingested,
             Self::Other => times("at"),
         })
     }
