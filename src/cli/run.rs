@@ -88,6 +88,22 @@ fn check_names(set: &RuleSet, only: &[String]) -> Result<(), CliError> {
         .with_help("`tocsin rules list` shows all rules with their ids"))
 }
 
+/// The rules asked for. A folder that is not there is an error at the start: a runner without rules
+/// looks healthy and sees nothing.
+fn load(args: &RunArgs, context: &Context) -> Result<RuleSet, CliError> {
+    let paths = if args.rules.is_empty() { context.rule_paths() } else { &args.rules };
+    for path in paths {
+        std::fs::metadata(path).map_err(|error| CliError::io("read rules at", path, error))?;
+    }
+    let set = context.app().rules(&args.rules);
+    if set.rules.is_empty() && set.errors().next().is_none() {
+        let named: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+        return Err(CliError::usage(format!("no rule in {}", named.join(", ")))
+            .with_help("rules are .toml files with a [rule] table, or Kibana's .ndjson exports"));
+    }
+    Ok(set)
+}
+
 /// An engine with the clock that was asked for: `event` for the past, `ingest` in the service.
 pub(super) fn engine(context: &Context, trigger: Trigger) -> Result<Engine, CliError> {
     let default_clock = if context.at().is_some() { WindowClock::Event } else { WindowClock::Ingest };

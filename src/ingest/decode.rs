@@ -1,13 +1,15 @@
 //! From the bytes of a file to its content: gzip and zstd by what they start with, never by name.
 //!
-//! Members that were concatenated are read one after the other. What can be decoded before an error
-//! is handed out before the error is. Size and ratio are capped, so a bomb ends early.
+//! Members that were concatenated are read one after the other. A gzip member up to [`HELD`] is handed
+//! out only when its checksum holds, since damage may lie before the place where it is noticed; what
+//! a cut-off file still has is handed out before the error is. Size and ratio are capped, so a bomb
+//! ends early.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use crate::base::limits::{DECODE_RATIO, DECODE_RATIO_FROM, DECODED_FILE_BYTES};
 
@@ -64,8 +66,103 @@ type Input = BufReader<Counted<Box<dyn Read + Send>>>;
 
 enum Body {
     Plain(Input),
-    Gzip(Box<MultiGzDecoder<Input>>),
+    Gzip(Box<Members>),
     Zstd(Box<zstd::stream::read::Decoder<'static, Input>>),
+}
+
+/// Content of a gzip member that is held until its checksum was seen, bytes. CloudTrail's files are
+/// smaller; of a larger member the rest is handed out as it is decoded.
+const HELD: u64 = 16 * 1024 * 1024;
+
+/// The first bytes of a gzip member.
+const GZIP: &[u8] = &[0x1f, 0x8b];
+
+/// Gzip members, one after the other.
+struct Members {
+    /// The member being read; none after the last.
+    member: Option<GzDecoder<Input>>,
+    held: Vec<u8>,
+    /// How much of `held` was handed out.
+    given: usize,
+    /// The member is larger than [`HELD`]: its rest is handed out as it comes.
+    streaming: bool,
+    /// What is to be said when `held` was handed out.
+    error: Option<io::Error>,
+}
+
+impl Members {
+    fn new(input: Input) -> Self {
+        Self {
+            member: Some(GzDecoder::new(input)),
+            held: Vec::new(),
+            given: 0,
+            streaming: false,
+            error: None,
+        }
+    }
+
+    /// Holds the next piece of content: a whole member, or the first part of a large one.
+    fn fill(&mut self, member: &mut GzDecoder<Input>) -> io::Result<()> {
+        self.held.clear();
+        self.given = 0;
+        match member.take(HELD).read_to_end(&mut self.held) {
+            Ok(read) => self.streaming = read as u64 == HELD,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.error = Some(error),
+            Err(error) => {
+                self.held.clear();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the member after the one that ended.
+    fn next(&mut self, ended: GzDecoder<Input>) -> io::Result<()> {
+        let mut input = ended.into_inner();
+        let head = input.fill_buf()?;
+        if head.starts_with(GZIP.get(..head.len().min(GZIP.len())).unwrap_or(GZIP)) {
+            self.member = (!head.is_empty()).then(|| GzDecoder::new(input));
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidData, "what follows is no gzip member"))
+    }
+}
+
+impl Read for Members {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(rest) = self.held.get(self.given..).filter(|rest| !rest.is_empty()) {
+                let length = rest.len().min(buffer.len());
+                if let (Some(from), Some(to)) = (rest.get(..length), buffer.get_mut(..length)) {
+                    to.copy_from_slice(from);
+                }
+                self.given += length;
+                return Ok(length);
+            }
+            if let Some(error) = self.error.take() {
+                return Err(error);
+            }
+            let Some(mut member) = self.member.take() else { return Ok(0) };
+            if self.streaming {
+                let read = member.read(buffer)?;
+                if read > 0 {
+                    self.member = Some(member);
+                    return Ok(read);
+                }
+                self.streaming = false;
+                self.next(member)?;
+                continue;
+            }
+            self.fill(&mut member)?;
+            if self.streaming {
+                self.member = Some(member);
+            } else if self.error.is_none()
+                && let Err(error) = self.next(member)
+            {
+                self.error = Some(error);
+            }
+        }
+    }
 }
 
 /// A file's content, decoded as it is read.
@@ -97,8 +194,8 @@ impl Decoder {
         let mut input = BufReader::with_capacity(READ_BUFFER, counted);
         // A short first read (a pipe) may hold less than the four bytes; only gzip needs but two.
         let head = input.fill_buf()?;
-        let body = if head.starts_with(&[0x1f, 0x8b]) {
-            Body::Gzip(Box::new(MultiGzDecoder::new(input)))
+        let body = if head.starts_with(GZIP) {
+            Body::Gzip(Box::new(Members::new(input)))
         } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
             Body::Zstd(Box::new(zstd::stream::read::Decoder::with_buffer(input)?))
         } else {
@@ -207,6 +304,13 @@ mod tests {
         data[middle + 1] ^= 0xff;
         let error = read(data, ALL).1.unwrap();
         assert!(error.to_string().contains("damaged"), "{error}");
+        let text: Vec<u8> = (0..20_000u32).flat_map(|n| n.to_string().into_bytes()).collect();
+        let mut flipped = gzip(&text);
+        let middle = flipped.len() / 2;
+        flipped[middle] ^= 0x01;
+        let (out, error) = read([gzip(b"whole "), flipped].concat(), ALL);
+        assert_eq!(out, b"whole ", "nothing of a damaged member is handed out");
+        assert!(matches!(error, Some(DecodeError::Corrupt { .. })), "{error:?}");
         let garbage = [gzip(b"one"), b"garbage after it".to_vec()].concat();
         let (out, error) = read(garbage, ALL);
         assert_eq!(out, b"one");

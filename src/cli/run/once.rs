@@ -11,7 +11,7 @@ use crate::rule::set::RuleSet;
 use crate::store::state::{ExecutionRecord, Status};
 
 pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError> {
-    let set = context.app().rules(&args.rules);
+    let set = super::load(args, context)?;
     super::say_findings(&set, context);
     super::check_names(&set, &args.only)?;
     let overrides =

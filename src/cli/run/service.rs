@@ -19,7 +19,7 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
     let signals = context.signals()?.clone();
     let state = context.app().state().map_err(CliError::failed)?;
     let loader = Arc::clone(context.app());
-    let set = loader.rules(&args.rules);
+    let set = super::load(args, context)?;
     super::say_findings(&set, context);
     super::check_names(&set, &args.only)?;
     let paths = if args.rules.is_empty() { context.rule_paths() } else { &args.rules };
