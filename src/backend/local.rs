@@ -275,7 +275,14 @@ mod tests {
             trigger: "scheduled".into(),
             backlog: BacklogCounts::default(),
         };
-        ExecutionCommit { record, alerts: vec![row], state: None, kept: Vec::new(), settled: Vec::new() }
+        ExecutionCommit {
+            record,
+            alerts: vec![row],
+            state: None,
+            kept: Vec::new(),
+            settled: Vec::new(),
+            memory: Vec::new(),
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Engine {
         };
         let state = self.next_state(&due, &uuid, &record, Some(window.to.timestamp_millis()));
         let (kept, settled) = sorted.map_or_else(Default::default, |s| (s.kept, s.settled));
-        ExecutionCommit { record, alerts, state: Some(state), kept, settled }
+        ExecutionCommit { record, alerts, state: Some(state), kept, settled, memory: Vec::new() }
     }
 
     async fn judge(
@@ -65,8 +65,7 @@ impl Engine {
         let slot = task.due.slot.timestamp_millis();
         let (cap, behaviour) = (task.plan.cap, self.settings.capped);
         let waiting = if task.backlog {
-            let (state, uuid) = (Arc::clone(&self.state), Arc::clone(&task.uuid));
-            blocking(move || state.backlog(&uuid)).await?.map_err(|error| error.to_string())?
+            caught(self.state.backlog(&task.uuid)).await?.map_err(|error| error.to_string())?
         } else {
             Vec::new()
         };
@@ -75,15 +74,10 @@ impl Engine {
         loop {
             let full = page.hits.len() >= task.plan.request.size;
             let after = page.hits.last().map(|hit| hit.sort.clone());
-            let (state, fields, hits) = (Arc::clone(&self.state), Arc::clone(&rule), page.hits);
-            let (candidates, existing, skipped) = blocking(move || {
-                let (candidates, skipped) = candidates(&fields, hits);
-                state
-                    .existing(candidates.iter().map(|c| &c.alert))
-                    .map(|existing| (candidates, existing, skipped))
-            })
-            .await?
-            .map_err(|error| error.to_string())?;
+            let (fields, hits) = (Arc::clone(&rule), page.hits);
+            let (candidates, skipped) = blocking(move || candidates(&fields, hits)).await?;
+            let ids = candidates.iter().map(|c| Arc::clone(&c.alert)).collect();
+            let existing = caught(self.alerts.existing(ids)).await?.map_err(|error| error.to_string())?;
             own += skipped;
             sorter.take(candidates, &existing);
             if !full {
@@ -94,7 +88,8 @@ impl Engine {
         }
         let mut existing = std::collections::HashSet::new();
         if sorter.wants_waiting() {
-            existing = self.state.existing(sorter.waiting()).map_err(|error| error.to_string())?;
+            let ids = sorter.waiting().cloned().collect();
+            existing = caught(self.alerts.existing(ids)).await?.map_err(|error| error.to_string())?;
         }
         let mut sorted = sorter.finish(&existing);
         task.log.count(&sorted, cap, behaviour);

@@ -10,13 +10,16 @@ use super::execution::Task;
 use super::outcome::Log;
 use super::plan::{plan, reads_alerts};
 use super::settings::{Settings, Trigger};
-use super::unwind::{blocking, caught};
+use super::unwind::caught;
 use crate::backend::{Backend, BackendError, HitPage};
 use crate::base::clock::Clock;
 use crate::query::plan::Filter;
 use crate::rule::compiled::CompiledRule;
 use crate::rule::model::{Rule, RuleKind};
-use crate::store::state::{ExecutionCommit, ExecutionRecord, RuleState, StateDb, StateError, Status};
+use crate::store::state::{
+    AlertSink, ExecutionCommit, ExecutionRecord, LocalState, RuleState, StateDb, StateError, StateStore,
+    Status,
+};
 
 /// Executions that are ready are not held back longer than this by others of their group.
 const HOLD: Duration = Duration::from_secs(1);
@@ -47,7 +50,8 @@ impl Due {
 /// Runs executions.
 pub struct Engine {
     pub(super) backend: Arc<dyn Backend>,
-    pub(super) state: Arc<StateDb>,
+    pub(super) state: Arc<dyn StateStore>,
+    pub(super) alerts: Arc<dyn AlertSink>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: Settings,
     rules: Mutex<HashMap<String, RuleState>>,
@@ -60,7 +64,7 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine that searches `backend` and writes to `state`.
+    /// An engine that searches `backend` and writes to the state database of this machine.
     ///
     /// # Errors
     /// When the state cannot be read.
@@ -71,7 +75,24 @@ impl Engine {
         settings: Settings,
     ) -> Result<Self, StateError> {
         let rules = Mutex::new(state.rule_states()?);
-        Ok(Self { backend, state, clock, settings, rules })
+        let local = Arc::new(LocalState::new(state));
+        Ok(Self { backend, state: Arc::<LocalState>::clone(&local), alerts: local, clock, settings, rules })
+    }
+
+    /// An engine that searches `backend`, keeps its state in `state` and finds in `alerts` what was
+    /// alerted before.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub async fn open(
+        backend: Arc<dyn Backend>,
+        state: Arc<dyn StateStore>,
+        alerts: Arc<dyn AlertSink>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<Self, StateError> {
+        let rules = Mutex::new(state.rule_states().await?);
+        Ok(Self { backend, state, alerts, clock, settings, rules })
     }
 
     /// What is remembered of the rule with this object id.
@@ -105,8 +126,8 @@ impl Engine {
     }
 
     async fn run_group(&self, group: Vec<Due>) -> Vec<ExecutionRecord> {
-        let backlogs = match self.state.backlog_counts() {
-            Ok(backlogs) => backlogs.into_keys().collect(),
+        let backlogs = match self.state.backlog_rules().await {
+            Ok(backlogs) => backlogs,
             Err(error) => {
                 tracing::warn!(%error, "cannot read the backlog: candidates keep waiting");
                 HashSet::new()
@@ -143,6 +164,7 @@ impl Engine {
                 state,
                 kept: Vec::new(),
                 settled: Vec::new(),
+                memory: Vec::new(),
             })
         };
         let Some(filter) = &due.filter else {
@@ -222,8 +244,7 @@ impl Engine {
         let (places, commits): (Vec<usize>, Vec<ExecutionCommit>) = commits.into_iter().unzip();
         let drafts: Vec<ExecutionRecord> = commits.iter().map(|commit| commit.record.clone()).collect();
         let states: Vec<RuleState> = commits.iter().filter_map(|commit| commit.state.clone()).collect();
-        let state = Arc::clone(&self.state);
-        let written = blocking(move || state.commit(commits)).await;
+        let written = caught(self.state.commit(commits)).await;
         let error = match written {
             Ok(Ok(records)) => {
                 let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);

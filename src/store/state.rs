@@ -10,9 +10,12 @@ mod alerts;
 mod backlog;
 mod commit;
 mod executions;
+mod local;
+mod memory;
 mod retention;
 mod rules;
 mod schema;
+mod seam;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,8 +27,11 @@ pub use alerts::{AlertQuery, AlertRow, Lookup, StoredAlert, WorkflowStatus, aler
 pub use backlog::BacklogEntry;
 pub use commit::{ExecutionCommit, LINGER};
 pub use executions::{BacklogCounts, ExecutionQuery, ExecutionRecord, Status};
+pub use local::LocalState;
+pub use memory::Memory;
 pub use retention::Removed;
 pub use rules::RuleState;
+pub use seam::{AlertSink, Created, StateStore};
 
 /// Name of the file in the data folder.
 pub const FILE: &str = "state.sqlite";
@@ -80,6 +86,9 @@ pub enum StateError {
     /// A write stopped in the middle; nothing of it was kept.
     #[error("a write to the state database failed and was undone: {0}")]
     Undone(String),
+    /// A cluster that keeps state or alerts refused, or does not answer.
+    #[error("{0}")]
+    Remote(String),
 }
 
 impl From<rusqlite::Error> for StateError {

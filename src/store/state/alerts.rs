@@ -10,7 +10,7 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Row, params, params_from_iter};
 use serde_json::Value;
 
-use super::{StateDb, StateError};
+use super::{Created, StateDb, StateError};
 use crate::base::window::iso_millis;
 use crate::ecs::document::Document;
 
@@ -181,6 +181,19 @@ impl StateDb {
                 }
             }
             Ok(found)
+        })
+    }
+
+    /// Creates alerts outside of an execution; what became of each, in the same order.
+    ///
+    /// # Errors
+    /// When the database cannot be written; then none was created.
+    pub fn create_alerts(&self, alerts: Vec<AlertRow>) -> Result<Vec<Created>, StateError> {
+        self.write(move |c| {
+            alerts
+                .iter()
+                .map(|alert| Ok(if insert(c, alert)? { Created::New } else { Created::Duplicate }))
+                .collect()
         })
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
-use super::{AlertRow, BacklogEntry, ExecutionRecord, RuleState, StateDb, StateError};
+use super::{AlertRow, BacklogEntry, ExecutionRecord, Memory, RuleState, StateDb, StateError};
 
 /// How long the writing thread waits for company after the first write of a group.
 pub const LINGER: Duration = Duration::from_millis(20);
@@ -28,6 +28,8 @@ pub struct ExecutionCommit {
     pub kept: Vec<BacklogEntry>,
     /// Alert ids whose backlog entries are done with (alerted or expired).
     pub settled: Vec<Arc<str>>,
+    /// What later executions of the rule are told.
+    pub memory: Vec<Memory>,
 }
 
 impl StateDb {
@@ -45,7 +47,7 @@ impl StateDb {
 }
 
 fn write_execution(c: &Connection, execution: ExecutionCommit) -> Result<ExecutionRecord, StateError> {
-    let ExecutionCommit { mut record, alerts, state, kept, settled } = execution;
+    let ExecutionCommit { mut record, alerts, state, kept, settled, memory } = execution;
     for alert in &alerts {
         if !super::alerts::insert(c, alert)? {
             record.alerts = record.alerts.saturating_sub(1);
@@ -58,6 +60,9 @@ fn write_execution(c: &Connection, execution: ExecutionCommit) -> Result<Executi
     }
     for entry in &kept {
         super::backlog::insert(c, entry)?;
+    }
+    for memory in &memory {
+        super::memory::put(c, &record.rule_uuid, memory)?;
     }
     super::executions::insert(c, &record)?;
     if let Some(state) = &state {

@@ -53,6 +53,7 @@ fn execution(rule: &str, alerts: Vec<AlertRow>) -> ExecutionCommit {
         state: None,
         kept: Vec::new(),
         settled: Vec::new(),
+        memory: Vec::new(),
     }
 }
 
@@ -70,6 +71,13 @@ fn what_was_committed_is_there_after_opening_again() {
         status: Status::PartialFailure,
     });
     db.commit(vec![first.clone()]).unwrap();
+    let remember =
+        |key: &str, value: Option<&str>| Memory { key: key.into(), value: value.map(str::to_owned) };
+    let mut second = execution("r", Vec::new());
+    second.memory = vec![remember("kept", Some("1")), remember("dropped", Some("2"))];
+    let mut third = execution("r", Vec::new());
+    third.memory = vec![remember("kept", Some("3")), remember("dropped", None)];
+    db.commit(vec![second, third]).unwrap();
     db.set_value("k", Some("v")).unwrap();
     drop(db);
     let db = StateDb::open(dir.path()).unwrap();
@@ -77,7 +85,8 @@ fn what_was_committed_is_there_after_opening_again() {
     let of_rule = AlertQuery { rule: Some("r".into()), from: Some(at(2)), ..AlertQuery::default() };
     assert_eq!(db.alerts(&of_rule).unwrap().len(), 1);
     assert_eq!(db.rule_states().unwrap().get("uuid-r"), first.state.as_ref());
-    assert_eq!(db.executions(&ExecutionQuery::default()).unwrap(), vec![first.record]);
+    assert_eq!(db.executions(&ExecutionQuery::default()).unwrap().last(), Some(&first.record));
+    assert_eq!(db.rule_memory("uuid-r").unwrap(), [("kept".to_owned(), "3".to_owned())].into());
     assert_eq!(db.value("k").unwrap().as_deref(), Some("v"));
     assert!(matches!(db.alert("b").unwrap(), Lookup::One(found) if &*found.id == "b"));
     assert!(matches!(db.alert("aa").unwrap(), Lookup::Several(ids) if ids.len() == 2));
