@@ -4,6 +4,10 @@
 pub const QUERY_NESTING: usize = 64;
 /// Longest query text, bytes. Elastic's longest rule query is 46,906 characters.
 pub const QUERY_BYTES: usize = 64 * 1024;
+/// Longest regular expression of a query, characters (Elasticsearch: `index.max_regex_length`).
+pub const REGEXP_CHARS: usize = 1_000;
+/// Largest compiled regular expression, bytes.
+pub const REGEXP_BYTES: usize = 2 * 1024 * 1024;
 /// Deepest nesting of a JSON document that is read.
 pub const JSON_NESTING: usize = 100;
 /// Largest single event, bytes. CloudTrail caps a record at 256 KiB; other sources go further.

@@ -70,9 +70,11 @@ impl Necessary {
             Node::And(children) => Self::all(children.iter().map(|c| Self::within(c, scope)).collect()),
             Node::Or(children) => Self::some(children.iter().map(|c| Self::within(c, scope)).collect()),
             Node::Nested { path, inner } => Self::within(inner, &Scope { nested: Some(path), ..*scope }),
-            Node::Exists { .. } | Node::Is { .. } | Node::Wildcard { .. } | Node::Range { .. } => {
-                Self::leaf(&filter.node, scope)
-            }
+            Node::Exists { .. }
+            | Node::Is { .. }
+            | Node::Wildcard { .. }
+            | Node::Regexp { .. }
+            | Node::Range { .. } => Self::leaf(&filter.node, scope),
         }
     }
 

@@ -144,6 +144,10 @@ fn describe(node: &Node) -> String {
             let pattern = spell(pattern);
             field.as_ref().map_or_else(|| pattern.clone(), |field| format!("{}: {pattern}", name(field)))
         }
+        Node::Regexp { field, pattern, .. } => {
+            let name = field.as_ref().map(|field| format!("{}: ", name(field))).unwrap_or_default();
+            format!("{name}/{pattern}/")
+        }
         Node::Range { field, bounds } => {
             let Bounds { gt, gte, lt, lte } = bounds;
             let ends = [(">", gt), (">=", gte), ("<", lt), ("<=", lte)];

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::analysis::tokens;
+use super::regexp::regexp;
 use super::test::{Dates, Ends, Test, Type};
 use super::wildcard::{Wildcard, fold};
 use crate::base::datemath::{self, Rounding};
@@ -35,7 +36,7 @@ pub struct LeafTest {
 }
 
 impl LeafTest {
-    /// Compiles a leaf (`Exists`, `Is`, `Wildcard`, `Range`) for `field`; other nodes, and values
+    /// Compiles a leaf ([`super::target::is_leaf`]) for `field`; other nodes, and values
     /// that the field's type cannot have, match nothing ([`LeafTest::try_compile`] says why).
     pub fn compile(node: &Node, field: &Field, now: DateTime<Utc>) -> Self {
         Self::try_compile(node, field, now).unwrap_or_else(|_| Self::never())
@@ -45,7 +46,8 @@ impl LeafTest {
     ///
     /// # Errors
     /// `TYPE001`: the value is none of the field's type. `TYPE002`: the field's type has no
-    /// wildcards. `TYPE003`: the field's type cannot be compared.
+    /// wildcards. `TYPE003`: the field's type cannot be compared. `TYPE007`: the regular expression
+    /// is none, or too large.
     pub fn try_compile(node: &Node, field: &Field, now: DateTime<Utc>) -> Result<Self, Diagnostic> {
         let main = Self::for_kind(node, field, field.kind, now);
         let mut leaf = match &field.others {
@@ -93,8 +95,14 @@ impl LeafTest {
         }
     }
 
-    fn of(test: Test) -> Self {
+    pub(super) fn of(test: Test) -> Self {
         Self { test, exact: None, ..Self::never() }
+    }
+
+    /// The same test, of which it is known that every value that satisfies it contains `literals`
+    /// (in lower case when `folded`).
+    pub(super) fn containing(self, literals: Vec<Box<str>>, folded: bool) -> Self {
+        Self { literals, folded, ..self }
     }
 
     fn for_kind(node: &Node, field: &Field, kind: FieldType, now: DateTime<Utc>) -> Result<Self, Diagnostic> {
@@ -102,6 +110,7 @@ impl LeafTest {
             Node::Exists { .. } => Ok(exists(field, kind)),
             Node::Is { value, phrase, case, .. } => is(value, *phrase, *case, field, kind, now),
             Node::Wildcard { pattern, case, .. } => wildcard(pattern, *case, field, kind, now),
+            Node::Regexp { pattern, case, .. } => regexp(pattern, *case, field, kind),
             Node::Range { bounds, .. } => range(bounds, field, kind, now),
             _ => Ok(Self::never()),
         }

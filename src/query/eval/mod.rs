@@ -12,6 +12,7 @@ pub mod explain;
 pub mod leaf;
 mod matcher;
 mod nested;
+mod regexp;
 pub mod target;
 mod test;
 pub mod wildcard;

@@ -11,14 +11,21 @@ use crate::query::plan::{FieldPattern, Node};
 pub fn field_of(node: &Node) -> Option<&FieldPattern> {
     match node {
         Node::Exists { field } | Node::Range { field, .. } => Some(field),
-        Node::Is { field, .. } | Node::Wildcard { field, .. } => field.as_ref(),
+        Node::Is { field, .. } | Node::Wildcard { field, .. } | Node::Regexp { field, .. } => field.as_ref(),
         _ => None,
     }
 }
 
-/// Whether a node judges values (`Exists`, `Is`, `Wildcard`, `Range`).
+/// Whether a node judges values (`Exists`, `Is`, `Wildcard`, `Regexp`, `Range`).
 pub fn is_leaf(node: &Node) -> bool {
-    matches!(node, Node::Exists { .. } | Node::Is { .. } | Node::Wildcard { .. } | Node::Range { .. })
+    matches!(
+        node,
+        Node::Exists { .. }
+            | Node::Is { .. }
+            | Node::Wildcard { .. }
+            | Node::Regexp { .. }
+            | Node::Range { .. }
+    )
 }
 
 /// The fields whose values decide a leaf, given the paths that exist (sorted): the leaf holds

@@ -2,6 +2,8 @@
 
 use std::ops::{Bound, RangeBounds};
 
+use regex::Regex;
+
 use super::analysis::tokens;
 use super::wildcard::{Wildcard, fold};
 use crate::ecs::types::FieldType;
@@ -25,6 +27,10 @@ pub(super) enum Test {
     EqualFolded(Box<str>),
     /// A pattern on the whole text.
     Wildcard(Wildcard),
+    /// A regular expression on the whole text.
+    Regexp(Regex),
+    /// A regular expression on one of the tokens.
+    TokenRegexp(Regex),
     /// Order of bytes.
     Between(Ends<Box<str>>),
     /// One of the tokens.
@@ -98,6 +104,8 @@ impl Test {
             Self::Equal(wanted) => **wanted == *text,
             Self::EqualFolded(wanted) => **wanted == *fold(text),
             Self::Wildcard(pattern) => pattern.matches(text),
+            Self::Regexp(regex) => regex.is_match(text),
+            Self::TokenRegexp(regex) => tokens(text).iter().any(|token| regex.is_match(token)),
             Self::Between(ends) => within(ends, text),
             Self::Tokens(wanted) => tokens(text).iter().any(|token| wanted.contains(token)),
             Self::Phrase(wanted) => match wanted.as_slice() {

@@ -96,9 +96,11 @@ impl Compiler<'_> {
                 let inner = self.upper(inner, Some(path));
                 Upper { expr: inner.expr, exact: false }
             }
-            leaf @ (Node::Exists { .. } | Node::Is { .. } | Node::Wildcard { .. } | Node::Range { .. }) => {
-                self.leaf(leaf, nested)
-            }
+            leaf @ (Node::Exists { .. }
+            | Node::Is { .. }
+            | Node::Wildcard { .. }
+            | Node::Regexp { .. }
+            | Node::Range { .. }) => self.leaf(leaf, nested),
         }
     }
 
@@ -241,6 +243,9 @@ fn anonymous(node: &Node) -> Node {
         }
         Node::Wildcard { pattern, case, .. } => {
             Node::Wildcard { field: None, pattern: pattern.clone(), case: *case }
+        }
+        Node::Regexp { pattern, case, .. } => {
+            Node::Regexp { field: None, pattern: pattern.clone(), case: *case }
         }
         Node::Range { bounds, .. } => Node::Range { field: name(), bounds: bounds.clone() },
         other => other.clone(),

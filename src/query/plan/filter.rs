@@ -55,6 +55,16 @@ pub enum Node {
         /// Whether letters match without case.
         case: Case,
     },
+    /// A regular expression in Lucene's syntax ([`super::regexp`]) on a whole value (of analysed
+    /// text: on one token).
+    Regexp {
+        /// Field or pattern of fields; `None`: any field.
+        field: Option<FieldPattern>,
+        /// The expression as typed.
+        pattern: Arc<str>,
+        /// Whether letters match without case.
+        case: Case,
+    },
     /// Some value lies in the range.
     Range {
         /// Field or pattern of fields.

@@ -1,5 +1,6 @@
 //! The plan the languages share.
 
 mod filter;
+pub mod regexp;
 
 pub use filter::{Bounds, Case, FieldPattern, Filter, Node, Pattern, Piece};

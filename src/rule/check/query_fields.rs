@@ -47,7 +47,7 @@ fn collect<'f>(filter: &'f Filter, fields: &mut Vec<(&'f str, Option<Span>)>) {
         Node::Not(child) => collect(child, fields),
         Node::Nested { inner, .. } => collect(inner, fields),
         Node::Exists { field } | Node::Range { field, .. } => fields.extend(named(field, filter.span)),
-        Node::Is { field, .. } | Node::Wildcard { field, .. } => {
+        Node::Is { field, .. } | Node::Wildcard { field, .. } | Node::Regexp { field, .. } => {
             fields.extend(field.as_ref().and_then(|field| named(field, filter.span)));
         }
         Node::All | Node::Nothing => {}

@@ -185,6 +185,25 @@ fn case() -> impl Strategy<Value = Case> {
     prop_oneof![4 => Just(Case::Field), 1 => Just(Case::Insensitive)]
 }
 
+/// Regular expressions, the last of them refused.
+fn regexp() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "al.*",
+        ".*pha",
+        "(al|be)[a-z]+",
+        "[^0-9]{5}",
+        "a|b|0",
+        "\\d+(\\.\\d+)?",
+        "a.b",
+        ".*\"*\".*",
+        "kelvin.*|.*ÄÖ",
+        "",
+        "long@",
+        "x#",
+        "~a",
+    ])
+}
+
 fn leaf() -> impl Strategy<Value = Node> {
     let text = || word().prop_map(|w| Arc::<str>::from(w.as_str()));
     prop_oneof![
@@ -193,6 +212,8 @@ fn leaf() -> impl Strategy<Value = Node> {
             .prop_map(|(field, value, phrase, case)| Node::Is { field, value, phrase, case }),
         3 => (prop::option::weighted(0.95, field()), pattern(), case())
             .prop_map(|(field, pattern, case)| Node::Wildcard { field, pattern, case }),
+        1 => (prop::option::weighted(0.95, field()), regexp(), case())
+            .prop_map(|(field, pattern, case)| Node::Regexp { field, pattern: Arc::from(pattern), case }),
         2 => (field(), text(), 0usize..4).prop_map(|(field, value, which)| {
             let mut bounds = Bounds::default();
             match which {
