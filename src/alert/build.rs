@@ -22,8 +22,13 @@ pub struct Occasion {
     pub execution: Arc<str>,
     /// When the alert is made.
     pub now: DateTime<Utc>,
-    /// When the execution was due, for one that was asked for; `None`: the schedule ran it.
+    /// When the execution was due, for one that did not run then: one that was asked for, or that
+    /// makes up for a missed one.
     pub intended: Option<DateTime<Utc>>,
+    /// A person asked for the execution.
+    pub manual: bool,
+    /// The event arrived too late for the execution that should have found it.
+    pub late: bool,
     /// Kibana space.
     pub space: Arc<str>,
 }
@@ -72,10 +77,10 @@ pub fn build(rule: &RuleFields, event: &Document, timestamp: i64, occasion: &Occ
     );
     put("kibana.alert.rule.execution.uuid", (&*occasion.execution).into());
     put("kibana.alert.rule.execution.timestamp", now);
-    put(
-        "kibana.alert.rule.execution.type",
-        if occasion.intended.is_some() { "manual" } else { "scheduled" }.into(),
-    );
+    put("kibana.alert.rule.execution.type", if occasion.manual { "manual" } else { "scheduled" }.into());
+    if occasion.late {
+        put("tocsin.late", true.into());
+    }
     for (name, value) in &rule.fields {
         put(name, value.clone());
     }

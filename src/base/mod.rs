@@ -7,6 +7,8 @@
 pub mod clock;
 pub mod datemath;
 pub mod diagnostic;
+pub mod intervals;
+pub mod ledger;
 pub mod limits;
 pub mod nearest;
 pub mod span;

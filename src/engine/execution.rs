@@ -12,6 +12,8 @@ use crate::alert::ancestors::descends_from;
 use crate::alert::build::{Occasion, alert_id, build};
 use crate::alert::rule_fields::RuleFields;
 use crate::backend::{BackendError, Hit, HitPage, SearchRequest};
+use crate::base::window::Window;
+use crate::rule::evaluation::Evaluation;
 use crate::store::state::{AlertRow, ExecutionCommit, ExecutionRecord, RuleState, Status};
 
 /// An execution that has been planned.
@@ -40,7 +42,7 @@ impl Engine {
                 (failing.failed(error), Vec::new(), None)
             }
         };
-        let state = self.next_state(&due, &uuid, &record, Some(window.to.timestamp_millis()));
+        let state = self.next_state(&due, &uuid, &record, Some(window));
         let (kept, settled) = sorted.map_or_else(Default::default, |s| (s.kept, s.settled));
         ExecutionCommit { record, alerts, state: Some(state), kept, settled, memory: Vec::new() }
     }
@@ -71,11 +73,13 @@ impl Engine {
         };
         let mut sorter = Sorter::new(Arc::clone(&task.uuid), slot, cap, behaviour, waiting);
         let mut own = 0;
+        let oldest = task.due.errand.as_ref().and_then(|errand| errand.oldest);
+        let oldest = oldest.map_or(i64::MIN, |at| at.timestamp_millis());
         loop {
             let full = page.hits.len() >= task.plan.request.size;
             let after = page.hits.last().map(|hit| hit.sort.clone());
             let (fields, hits) = (Arc::clone(&rule), page.hits);
-            let (candidates, skipped) = blocking(move || candidates(&fields, hits)).await?;
+            let (candidates, skipped) = blocking(move || candidates(&fields, hits, oldest)).await?;
             let ids = candidates.iter().map(|c| Arc::clone(&c.alert)).collect();
             let existing = caught(self.alerts.existing(ids)).await?.map_err(|error| error.to_string())?;
             own += skipped;
@@ -97,10 +101,13 @@ impl Engine {
             tracing::debug!(rule = %task.due.rule.rule_id, "left out {} of the rule's own", counted(own, "alert"));
         }
         let chosen = std::mem::take(&mut sorted.chosen);
+        let trigger = task.due.trigger(self.settings.trigger);
         let occasion = Occasion {
             execution: task.log.record.execution_id.as_str().into(),
             now: self.clock.now(),
-            intended: (self.settings.trigger == Trigger::Manual).then_some(task.due.slot),
+            intended: (trigger != Trigger::Scheduled && trigger != Trigger::Late).then_some(task.due.slot),
+            manual: trigger.is_manual(),
+            late: trigger == Trigger::Late,
             space: Arc::clone(&self.settings.space),
         };
         let alerts = blocking(move || {
@@ -129,35 +136,54 @@ impl Engine {
         Ok(())
     }
 
-    /// The rule's state after an execution.
+    /// The rule's state after an execution; `window` is what it searched.
     pub(super) fn next_state(
         &self,
         due: &Due,
         uuid: &Arc<str>,
         record: &ExecutionRecord,
-        to: Option<i64>,
+        window: Option<Window>,
     ) -> RuleState {
         let before = self.rule_state(uuid);
         let failed = record.status == Status::Failed;
-        let searched = !failed && record.status != Status::NotRun;
-        RuleState {
-            rule: uuid.to_string(),
-            rule_id: due.rule.rule_id.to_string(),
-            last_slot: Some(due.slot.timestamp_millis()),
-            last_to: if searched { to } else { before.as_ref().and_then(|state| state.last_to) },
-            failures: if failed { before.map_or(0, |state| state.failures) + 1 } else { 0 },
-            status: record.status,
+        let searched = window.filter(|_| !failed && record.status != Status::NotRun);
+        let trigger = due.trigger(self.settings.trigger);
+        let mut state = before.unwrap_or_else(|| RuleState::new(uuid, &due.rule.rule_id));
+        state.rule_id = due.rule.rule_id.to_string();
+        state.status = record.status;
+        state.failures = if failed { state.failures + 1 } else { 0 };
+        if matches!(trigger, Trigger::Scheduled | Trigger::Manual) {
+            state.last_slot = Some(due.slot.timestamp_millis());
+            state.last_to = searched.map(|window| window.to.timestamp_millis()).or(state.last_to);
         }
+        let ledger = &mut state.ledger;
+        if let Some(window) = window.filter(|_| trigger == Trigger::Scheduled) {
+            ledger.begin(window.from.timestamp_millis());
+        }
+        match (&due.errand, searched) {
+            (_, None) => {}
+            (Some(errand), _) if errand.arrivals => ledger.arrivals = Some(errand.proves.until),
+            (Some(errand), _) => ledger.enter(&due.rule.origin.hash, errand.proves),
+            (None, Some(window)) if Evaluation::of(&due.rule) == Evaluation::ByEvent => {
+                ledger.enter(&due.rule.origin.hash, window.into());
+            }
+            (None, _) => {}
+        }
+        state
     }
 }
 
 use super::settings::Settings;
 
 /// The hits that are candidates, and how many are not because they descend from the rule itself.
-fn candidates(rule: &RuleFields, hits: Vec<Hit>) -> (Vec<Candidate>, u64) {
+/// Events from before `oldest` (ms since the epoch) are not looked at.
+fn candidates(rule: &RuleFields, hits: Vec<Hit>, oldest: i64) -> (Vec<Candidate>, u64) {
     let mut own = 0;
     let mut candidates = Vec::with_capacity(hits.len());
     for Hit { document, sort } in hits {
+        if sort.timestamp < oldest {
+            continue;
+        }
         if descends_from(&document, &rule.uuid) {
             own += 1;
             continue;

@@ -9,6 +9,7 @@
 //! slot again writes no alert twice.
 
 mod cap;
+mod errand;
 mod execution;
 mod outcome;
 mod plan;
@@ -17,6 +18,8 @@ mod settings;
 mod unwind;
 
 pub use cap::CapBehaviour;
+pub use errand::Errand;
+pub use plan::window;
 pub use run::{Due, Engine};
 pub use settings::{DEFAULT_INDEX, Settings, Trigger};
 pub mod ruletest;

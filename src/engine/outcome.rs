@@ -41,7 +41,7 @@ impl Log {
             slot: iso_millis(due.slot),
             started_at: iso_millis(now),
             clock: if settings.event_clock { "event" } else { "ingest" }.to_owned(),
-            trigger: settings.trigger.as_str().to_owned(),
+            trigger: due.trigger(settings.trigger).as_str().to_owned(),
             backlog: BacklogCounts::default(),
         };
         Self { record, begun: Instant::now() }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::errand::Errand;
 use super::settings::Settings;
 use crate::backend::{SearchRequest, TimeField};
 use crate::base::datemath::{self, Rounding};
@@ -13,12 +14,29 @@ use crate::base::window::Window;
 use crate::query::plan::Filter;
 use crate::rule::model::Rule;
 
+/// The field that says when an event arrived.
+pub(super) const ARRIVAL: &str = "event.ingested";
+
 /// What an execution searches, and how much it may write.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub request: SearchRequest,
     pub window: Window,
     pub cap: u32,
+}
+
+impl Plan {
+    /// Searches what `errand` says.
+    pub(super) fn send(&mut self, errand: &Errand) {
+        if let Some(window) = errand.window {
+            self.window = window;
+            self.request.window = Some(window);
+        }
+        if errand.arrivals {
+            self.request.time = TimeField { primary: Arc::from(ARRIVAL), fallback: None };
+            self.request.event_clock = false;
+        }
+    }
 }
 
 /// Plans an execution of `rule` for `slot`; warnings go to `warn`.
@@ -63,7 +81,10 @@ pub(super) fn plan(
 
 /// The rule's window for a slot. Look-back beyond the interval is part of `from`, as Kibana
 /// writes it.
-pub(super) fn window(rule: &Rule, slot: DateTime<Utc>) -> Result<Window, String> {
+///
+/// # Errors
+/// In words, when the rule's window makes no sense.
+pub fn window(rule: &Rule, slot: DateTime<Utc>) -> Result<Window, String> {
     let end = |name: &str, text: &str| {
         datemath::resolve(text, slot, Rounding::Down).map_err(|found| format!("`{name}`: {found}"))
     };

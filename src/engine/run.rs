@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+use super::errand::Errand;
 use super::execution::Task;
 use super::outcome::Log;
 use super::plan::{plan, reads_alerts};
@@ -33,17 +34,29 @@ pub struct Due {
     pub filter: Option<Arc<Filter>>,
     /// The slot: "now" of the rule's window and of date math in its query.
     pub slot: DateTime<Utc>,
+    /// What it is for, where that is not simply the rule's own window at the slot.
+    pub errand: Option<Errand>,
 }
 
 impl Due {
     /// A rule that runs.
     pub fn compiled(rule: &CompiledRule, slot: DateTime<Utc>) -> Self {
-        Self { rule: Arc::clone(&rule.rule), filter: Some(Arc::clone(&rule.filter)), slot }
+        Self { rule: Arc::clone(&rule.rule), filter: Some(Arc::clone(&rule.filter)), slot, errand: None }
+    }
+
+    /// A rule that runs an errand.
+    pub fn on_errand(rule: &CompiledRule, slot: DateTime<Utc>, errand: Errand) -> Self {
+        Self { errand: Some(errand), ..Self::compiled(rule, slot) }
+    }
+
+    /// Why it runs; `default` without an errand.
+    pub(super) fn trigger(&self, default: Trigger) -> Trigger {
+        self.errand.as_ref().map_or(default, |errand| errand.trigger)
     }
 
     /// A rule that this version cannot run.
     pub fn not_run(rule: &Arc<Rule>, slot: DateTime<Utc>) -> Self {
-        Self { rule: Arc::clone(rule), filter: None, slot }
+        Self { rule: Arc::clone(rule), filter: None, slot, errand: None }
     }
 }
 
@@ -171,32 +184,46 @@ impl Engine {
             return Err(end(log.without_search(Status::NotRun, why_not_run(&due.rule))));
         };
         let mut warnings = Vec::new();
-        let plan = match plan(&due.rule, filter, due.slot, &self.settings, |w| warnings.push(w)) {
+        let mut plan = match plan(&due.rule, filter, due.slot, &self.settings, |w| warnings.push(w)) {
             Ok(plan) => plan,
             Err(error) => return Err(end(log.failed(error))),
         };
+        if let Some(errand) = &due.errand {
+            plan.send(errand);
+        }
         log.record.warnings = warnings;
         log.window(plan.window);
-        if let Some(gap) = self.gap(&uuid, plan.window.from) {
+        if due.trigger(self.settings.trigger) == Trigger::Scheduled
+            && let Some(gap) = self.gap(&uuid, plan.window.from)
+        {
             log.warn(gap);
         }
         let backlog = backlogs.contains(&*uuid);
         Ok(Box::new(Task { due, uuid, plan, log, backlog }))
     }
 
-    /// Says which time no execution of the rule has searched, on the schedule.
+    /// Reads anew what is remembered of every rule: another runner may have written it.
+    ///
+    /// # Errors
+    /// When the state cannot be read; then what was remembered stays.
+    pub async fn refresh(&self) -> Result<(), StateError> {
+        let states = self.state.rule_states().await?;
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = states;
+        Ok(())
+    }
+
+    /// Says which time right before a window no execution of the rule has searched.
     fn gap(&self, uuid: &str, from: DateTime<Utc>) -> Option<String> {
-        if self.settings.trigger != Trigger::Scheduled {
-            return None;
-        }
-        let searched = DateTime::from_timestamp_millis(self.rule_state(uuid)?.last_to?)?;
-        (searched < from).then(|| {
-            let gap = from - searched;
+        let ledger = self.rule_state(uuid)?.ledger;
+        let hole = ledger.holes(from.timestamp_millis()).pop()?;
+        let (start, end) =
+            (DateTime::from_timestamp_millis(hole.from)?, DateTime::from_timestamp_millis(hole.until)?);
+        (end == from).then(|| {
             format!(
-                "{} s were not searched: from {} to {}",
-                gap.num_seconds(),
-                crate::base::window::iso_millis(searched),
-                crate::base::window::iso_millis(from)
+                "{} s before this window are not searched yet: from {} to {}",
+                (end - start).num_seconds(),
+                crate::base::window::iso_millis(start),
+                crate::base::window::iso_millis(end)
             )
         })
     }

@@ -29,14 +29,28 @@ pub enum Trigger {
     Scheduled,
     /// Someone asked for it.
     Manual,
+    /// A slot or a window that was missed.
+    CatchUp,
+    /// Events arrived late.
+    Late,
+    /// Someone asked for a stretch of the past.
+    Backfill,
 }
 
 impl Trigger {
+    /// Whether a person asked for it, rather than the schedule.
+    pub fn is_manual(self) -> bool {
+        matches!(self, Self::Manual | Self::Backfill)
+    }
+
     /// Its name in the execution log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Scheduled => "scheduled",
             Self::Manual => "manual",
+            Self::CatchUp => "catch-up",
+            Self::Late => "late",
+            Self::Backfill => "backfill",
         }
     }
 }

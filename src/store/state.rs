@@ -80,6 +80,12 @@ pub enum StateError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Another runner has the rule now.
+    #[error("rule `{rule}` was taken over by another runner: what this one did for it was not written")]
+    Fenced {
+        /// The rule's signature id.
+        rule: String,
+    },
     /// The writing thread ended.
     #[error("the state database is closed")]
     Closed,

@@ -42,7 +42,7 @@ fn rule(id: &str, query: &str, more: &str) -> LoadedRule {
 }
 
 fn due(rule: &LoadedRule, slot: DateTime<Utc>) -> Due {
-    Due { rule: Arc::clone(&rule.rule), filter: rule.filter.clone(), slot }
+    Due { rule: Arc::clone(&rule.rule), filter: rule.filter.clone(), slot, errand: None }
 }
 
 fn event(id: &str, at: DateTime<Utc>, fields: Value) -> Document {

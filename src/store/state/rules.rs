@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 
 use super::{StateDb, StateError, Status};
+use crate::base::ledger::Ledger;
 
 /// What the engine remembers of a rule between executions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RuleState {
     /// The rule's object id.
     pub rule: String,
@@ -21,22 +22,50 @@ pub struct RuleState {
     pub failures: u32,
     /// How the last execution ended.
     pub status: Status,
+    /// Which time has been searched.
+    pub ledger: Ledger,
+    /// Token of the runner that wrote this: what a runner with a lower one writes is refused. 0
+    /// where only one runner can be.
+    pub fence: i64,
+}
+
+impl RuleState {
+    /// The state of a rule (object id, signature id) that has never run.
+    pub fn new(rule: &str, rule_id: &str) -> Self {
+        Self {
+            rule: rule.to_owned(),
+            rule_id: rule_id.to_owned(),
+            last_slot: None,
+            last_to: None,
+            failures: 0,
+            status: Status::Succeeded,
+            ledger: Ledger::default(),
+            fence: 0,
+        }
+    }
 }
 
 pub(super) fn put(c: &Connection, state: &RuleState) -> Result<(), StateError> {
-    c.prepare_cached(
-        "INSERT INTO rule_state (rule, rule_id, last_slot, last_to, failures, status) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (rule) DO UPDATE SET rule_id = ?2, last_slot = ?3, last_to = ?4, failures = ?5, status = ?6",
-    )?
-    .execute(params![
-        state.rule,
-        state.rule_id,
-        state.last_slot,
-        state.last_to,
-        state.failures,
-        state.status.as_str()
-    ])?;
-    Ok(())
+    let ledger = serde_json::to_string(&state.ledger).map_err(|e| StateError::Undone(e.to_string()))?;
+    let written = c
+        .prepare_cached(
+            "INSERT INTO rule_state (rule, rule_id, last_slot, last_to, failures, status, ledger, fence)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (rule) DO UPDATE SET rule_id = ?2, last_slot = ?3, last_to = ?4, failures = ?5,
+                                              status = ?6, ledger = ?7, fence = ?8
+             WHERE fence <= ?8",
+        )?
+        .execute(params![
+            state.rule,
+            state.rule_id,
+            state.last_slot,
+            state.last_to,
+            state.failures,
+            state.status.as_str(),
+            ledger,
+            state.fence
+        ])?;
+    if written == 0 { Err(StateError::Fenced { rule: state.rule_id.clone() }) } else { Ok(()) }
 }
 
 impl StateDb {
@@ -47,7 +76,7 @@ impl StateDb {
     pub fn rule_states(&self) -> Result<HashMap<String, RuleState>, StateError> {
         self.read(|c| {
             let mut statement = c.prepare_cached(
-                "SELECT rule, rule_id, last_slot, last_to, failures, status FROM rule_state",
+                "SELECT rule, rule_id, last_slot, last_to, failures, status, ledger, fence FROM rule_state",
             )?;
             let mut rows = statement.query([])?;
             let mut states = HashMap::new();
@@ -58,6 +87,11 @@ impl StateDb {
                     what: format!("state of rule {rule}"),
                     reason: e.to_string(),
                 })?;
+                let ledger: String = row.get(6)?;
+                let ledger = serde_json::from_str(&ledger).map_err(|e| StateError::Damaged {
+                    what: format!("coverage of rule {rule}"),
+                    reason: e.to_string(),
+                })?;
                 let state = RuleState {
                     rule: rule.clone(),
                     rule_id: row.get(1)?,
@@ -65,6 +99,8 @@ impl StateDb {
                     last_to: row.get(3)?,
                     failures: row.get(4)?,
                     status,
+                    ledger,
+                    fence: row.get(7)?,
                 };
                 states.insert(rule, state);
             }

@@ -74,6 +74,10 @@ CREATE TABLE rule_memory (
     PRIMARY KEY (rule, key)
 ) STRICT, WITHOUT ROWID;
 ",
+    "
+ALTER TABLE rule_state ADD COLUMN ledger TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE rule_state ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// Brings the database to the newest format.

@@ -69,6 +69,7 @@ fn what_was_committed_is_there_after_opening_again() {
         last_to: Some(6),
         failures: 2,
         status: Status::PartialFailure,
+        ..RuleState::new("uuid-r", "r")
     });
     db.commit(vec![first.clone()]).unwrap();
     let remember =
