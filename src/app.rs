@@ -5,6 +5,7 @@
 //! commit before the scheduler returns, then the state database's writer ends after everything it
 //! was given is on disk, and the event store keeps what is not sealed in its database.
 
+pub mod clusters;
 pub mod replay;
 
 use std::path::PathBuf;

@@ -17,6 +17,8 @@ pub mod cli;
 pub mod config;
 /// L0: fields, types, values and documents as Elasticsearch understands them. No I/O.
 pub mod ecs;
+/// L3: the client of Elasticsearch and `OpenSearch` clusters.
+pub mod elastic;
 /// L5: executions: windows, candidates, de-duplication, caps, commit.
 pub mod engine;
 /// L6: from files and streams to ECS documents.

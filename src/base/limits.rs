@@ -39,3 +39,6 @@ pub const PAGE_HITS: usize = 1_000;
 pub const BACKLOG_CAPS: usize = 10;
 /// How long a capped candidate is kept for later executions, hours.
 pub const BACKLOG_HOURS: i64 = 24;
+/// Largest answer of a cluster that is read, bytes after decompression: a page of events of the
+/// largest kind is asked for again in parts.
+pub const CLUSTER_ANSWER_BYTES: usize = 64 * 1024 * 1024;

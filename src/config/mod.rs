@@ -91,6 +91,10 @@ pub struct BackendConfig {
     pub ca_file: Option<PathBuf>,
     /// Requests in flight at most.
     pub max_concurrent_requests: u32,
+    /// How long setting up a connection may take.
+    pub connect_timeout: TimeSpan,
+    /// How long one request may take.
+    pub request_timeout: TimeSpan,
 }
 
 /// How to log in to a cluster: one of these.
@@ -142,6 +146,15 @@ pub struct SigV4 {
     pub region: String,
     /// `es` or `aoss`.
     pub service: String,
+    /// Access key id; unset: the environment's.
+    #[serde(default)]
+    pub access_key_id: Option<SecretRef>,
+    /// Secret access key; unset: the environment's.
+    #[serde(default)]
+    pub secret_access_key: Option<SecretRef>,
+    /// Session token; unset: the environment's, if any.
+    #[serde(default)]
+    pub session_token: Option<SecretRef>,
 }
 
 /// Where rules are, and what is changed about them.

@@ -105,6 +105,11 @@ pub enum SecretError {
 }
 
 impl SecretRef {
+    /// A reference to an environment variable.
+    pub fn env(name: &str) -> Self {
+        Self::Reference(Reference::Env(name.to_owned()))
+    }
+
     /// Fetches the secret.
     ///
     /// # Errors

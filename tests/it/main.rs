@@ -16,6 +16,7 @@ mod alert_ids;
 mod architecture;
 mod cli;
 mod cloudtrail;
+mod elastic;
 mod engine;
 mod equivalence;
 mod fields;

@@ -39,9 +39,16 @@ fn secrets(config: &Config) -> Vec<(String, SecretRef)> {
     for backend in &config.backend {
         let Some(auth) = &backend.auth else { continue };
         let basic = auth.basic.as_ref().map(|basic| &basic.password);
-        for (way, secret) in
-            [("api_key", auth.api_key.as_ref()), ("bearer", auth.bearer.as_ref()), ("basic.password", basic)]
-        {
+        let sigv4 = auth.sigv4.as_ref();
+        let ways = [
+            ("api_key", auth.api_key.as_ref()),
+            ("bearer", auth.bearer.as_ref()),
+            ("basic.password", basic),
+            ("sigv4.access_key_id", sigv4.and_then(|keys| keys.access_key_id.as_ref())),
+            ("sigv4.secret_access_key", sigv4.and_then(|keys| keys.secret_access_key.as_ref())),
+            ("sigv4.session_token", sigv4.and_then(|keys| keys.session_token.as_ref())),
+        ];
+        for (way, secret) in ways {
             if let Some(secret) = secret {
                 found.push((format!("backend {} {way}", backend.name), secret.clone()));
             }

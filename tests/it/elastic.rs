@@ -1,0 +1,5 @@
+//! The client against servers that answer as recorded: what a node without security cannot show
+//! (log-in, privileges), and what no node does on demand (dropped connections, a busy hour).
+
+mod client;
+pub(crate) mod server;
