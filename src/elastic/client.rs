@@ -190,7 +190,7 @@ impl Client {
                     reason: "there is none".to_owned(),
                 });
             };
-            let (error, fault) = match self.attempt(host, request, &body).await {
+            let (error, fault) = match self.attempt(host, request, body.as_ref()).await {
                 Ok(answer) => {
                     self.inner.hosts.answered(node);
                     return Ok(answer);
@@ -256,7 +256,7 @@ impl Client {
         &self,
         host: &str,
         request: &Request,
-        body: &Option<Sent>,
+        body: Option<&Sent>,
     ) -> Result<Answer, (ElasticError, Fault)> {
         let cluster = self.name().to_owned();
         let timeout = request.timeout.unwrap_or(self.inner.options.request_timeout);
@@ -295,7 +295,7 @@ impl Client {
                     path: &whole,
                     query,
                     host: &at,
-                    body: body.as_ref().map_or(&[], |body| &body.bytes),
+                    body: body.map_or(&[], |body| &body.bytes),
                 };
                 let scope = sigv4::Scope { region, service };
                 let now = self.inner.clock.now();
@@ -317,7 +317,7 @@ impl Client {
         // Never closed, so there is no error to meet; without a permit the request still goes.
         let permit = self.inner.budget.acquire().await.ok();
         self.inner.sent.fetch_add(1, Ordering::Relaxed);
-        let sent = body.as_ref().map_or(0, |body| body.bytes.len());
+        let sent = body.map_or(0, |body| body.bytes.len());
         self.inner.bytes_sent.fetch_add(sent as u64, Ordering::Relaxed);
         let response = builder.send().await.map_err(|error| failed(&error))?;
         let status = response.status().as_u16();

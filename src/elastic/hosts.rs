@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 /// How long a node is left out after its first failure; doubles up to [`LONGEST_REST`].
 const REST: Duration = Duration::from_secs(1);
-const LONGEST_REST: Duration = Duration::from_secs(60);
+const LONGEST_REST: Duration = Duration::from_mins(1);
 
 /// The addresses of a cluster's nodes.
 #[derive(Debug)]

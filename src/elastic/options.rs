@@ -42,7 +42,7 @@ impl Options {
             authorities: None,
             concurrency: 8,
             connect_timeout: Duration::from_secs(5),
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
             retry: RetryPolicy::default(),
             largest_answer: limits::CLUSTER_ANSWER_BYTES,
             compress: true,

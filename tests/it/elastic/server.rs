@@ -77,7 +77,7 @@ impl Server {
                 }
                 let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
                 std::thread::spawn(move || {
-                    let _ = serve(stream, &seen, &*script);
+                    serve(stream, &seen, &*script).ok();
                 });
             }
         });
@@ -93,7 +93,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        TcpStream::connect(("127.0.0.1", self.port)).ok();
     }
 }
 
