@@ -35,6 +35,8 @@ pub(super) struct Prepared {
     /// Which fields it looks at depends on the paths that exist.
     pub(super) open: bool,
     pub(super) necessary: Necessary,
+    /// What only a cluster can answer in it.
+    pub(super) foreign: Option<Box<str>>,
 }
 
 /// Several filters compiled together.
@@ -82,6 +84,7 @@ impl Kernels {
             key: (!moving).then(|| key(filter, mapping, &existing)),
             open,
             necessary: Necessary::of(filter, mapping, &existing, now),
+            foreign: filter.foreign().map(|(what, _)| Box::from(what)),
         });
         if moving || open {
             return prepared;
@@ -151,7 +154,11 @@ fn depends_on_now(filter: &Filter) -> bool {
     for_each_leaf(filter, None, &mut |leaf, _| {
         let is_now = |text: &Option<Arc<str>>| text.as_deref().is_some_and(mentions_now);
         found |= match leaf {
-            Node::Is { value, .. } => mentions_now(value),
+            Node::Is { value, .. } | Node::Words { text: value, .. } => mentions_now(value),
+            Node::OneOf { values, .. } => {
+                // Date math in a long list is no list of dates any more.
+                values.as_texts().is_some_and(|texts| texts.iter().take(DATES).any(mentions_now))
+            }
             Node::Range { bounds, .. } => {
                 is_now(&bounds.gt) || is_now(&bounds.gte) || is_now(&bounds.lt) || is_now(&bounds.lte)
             }
@@ -161,6 +168,9 @@ fn depends_on_now(filter: &Filter) -> bool {
     found
 }
 
+/// How many values of a set are looked at for date math.
+const DATES: usize = 256;
+
 fn mentions_now(text: &str) -> bool {
     text.trim_start().get(..3).is_some_and(|start| start.eq_ignore_ascii_case("now"))
 }
@@ -169,13 +179,12 @@ fn mentions_now(text: &str) -> bool {
 fn for_each_leaf(filter: &Filter, nested: Option<&str>, visit: &mut impl FnMut(&Node, Option<&str>)) {
     match &filter.node {
         Node::All | Node::Nothing => {}
-        Node::And(children) | Node::Or(children) => {
-            for child in children {
+        Node::Nested { path, inner } => for_each_leaf(inner, Some(path), visit),
+        Node::And(_) | Node::Or(_) | Node::Not(_) | Node::AtLeast { .. } => {
+            for child in filter.children() {
                 for_each_leaf(child, nested, visit);
             }
         }
-        Node::Not(child) => for_each_leaf(child, nested, visit),
-        Node::Nested { path, inner } => for_each_leaf(inner, Some(path), visit),
         leaf => visit(leaf, nested),
     }
 }

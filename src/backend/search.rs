@@ -12,7 +12,7 @@ use super::documents::DocumentCache;
 use super::kernels::{FilterKey, Kernels, Prepared};
 use super::times::{Selection, TimeSpec};
 use super::{BackendError, Hit, HitPage, SearchRequest, SortKey};
-use crate::ecs::flat::FlatDoc;
+use crate::ecs::document::{ID, INDEX};
 use crate::ecs::mapping::Mapping;
 use crate::query::compile::prefilter::Probe;
 use crate::store::batch::{Batch, ReadError};
@@ -81,11 +81,15 @@ struct BatchProbe<'a>(&'a dyn Batch);
 
 impl Probe for BatchProbe<'_> {
     fn may_have(&self, column: &str, text: &str) -> bool {
-        self.0.may_have(column, text)
+        match column {
+            ID => true,
+            INDEX => **self.0.index() == *text,
+            _ => self.0.may_have(column, text),
+        }
     }
 
     fn may_exist(&self, column: &str) -> bool {
-        self.0.paths().binary_search_by(|path| (**path).cmp(column)).is_ok()
+        matches!(column, ID | INDEX) || self.0.paths().binary_search_by(|path| (**path).cmp(column)).is_ok()
     }
 }
 
@@ -150,6 +154,9 @@ impl Searcher {
             let mut paths = || known.get_or_insert_with(|| source.paths()).clone();
             requests.iter().map(|r| kernels.prepare(&r.filter, &source.mapping, &mut paths, r.now)).collect()
         };
+        if let Some(what) = prepared.iter().find_map(|filter| filter.foreign.as_deref()) {
+            return Err(BackendError::Unsupported(format!("only a cluster can answer this: {what}")));
+        }
         let found = self.find(source, requests, &prepared)?;
         let mut drafts = Vec::with_capacity(requests.len());
         for (request, found) in requests.iter().zip(found) {
@@ -318,16 +325,15 @@ impl Searcher {
             let existing = if open { source.paths() } else { Arc::from([]) };
             let compiled = lock(&self.kernels).compile(&filters, &source.mapping, &existing, now);
             let numbers: Vec<usize> = (0..filters.len()).collect();
-            let columns = batch.columns(&compiled.kernel.fields())?;
+            let columns = batch.named_columns(&compiled.kernel.fields())?;
             let rows = compiled.kernel.evaluate_rows(&columns, gap.clone(), &numbers);
             for ((number, rows), verify) in group.iter().zip(rows).zip(&compiled.verify) {
                 let rows = match verify {
                     Some(matcher) if !rows.is_empty() => {
                         let documents = batch.documents(&rows)?;
-                        let verdicts = documents.iter().map(|document| {
-                            let flat = FlatDoc::from_value(&document.source);
-                            matcher.matches(&flat, Some(&document.source))
-                        });
+                        let verdicts = documents
+                            .iter()
+                            .map(|document| matcher.matches(&document.flat(), Some(&document.source)));
                         rows.iter().zip(verdicts).filter(|(_, hit)| *hit).map(|(row, _)| *row).collect()
                     }
                     _ => rows,

@@ -16,7 +16,8 @@
 use std::str::FromStr;
 
 use chrono::{
-    DateTime, Datelike, Days, Duration, FixedOffset, Months, NaiveDate, NaiveTime, TimeZone, Timelike, Utc,
+    DateTime, Datelike, Days, Duration, FixedOffset, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeZone,
+    Timelike, Utc,
 };
 use pest::Parser;
 use pest::iterators::Pair;
@@ -51,6 +52,27 @@ pub enum Rounding {
 /// A diagnostic with the place in `text`: `DATE001` (not date math), `DATE002` (no such date or
 /// time zone), `DATE003` (outside the years that can be represented).
 pub fn resolve(text: &str, now: DateTime<Utc>, rounding: Rounding) -> Result<DateTime<Utc>, Diagnostic> {
+    resolve_in(text, now, rounding, None)
+}
+
+/// As [`resolve`], with the time zone (`+02:00`, `Europe/Paris`) of dates that name none and of
+/// rounding; `None`: UTC.
+///
+/// # Errors
+/// As [`resolve`], and `DATE002` for a zone that there is not.
+pub fn resolve_in(
+    text: &str,
+    now: DateTime<Utc>,
+    rounding: Rounding,
+    zone: Option<&str>,
+) -> Result<DateTime<Utc>, Diagnostic> {
+    let zone = match zone {
+        None => Zone::UTC,
+        Some(name) => Zone::read(name).ok_or_else(|| {
+            Diagnostic::error("DATE002", format!("no such time zone: `{}`", shown(name)))
+                .with_help("an offset (`+02:00`) or a name (`Europe/Paris`)")
+        })?,
+    };
     let root = read(text)?;
     let mut at = now;
     let has_operations = root.clone().into_inner().any(|pair| pair.as_rule() == Rule::operation);
@@ -58,10 +80,10 @@ pub fn resolve(text: &str, now: DateTime<Utc>, rounding: Rounding) -> Result<Dat
         match pair.as_rule() {
             // An anchor before operations is a point: `2026-11||+1d` moves the first of November.
             Rule::date => {
-                at = date(text, pair, if has_operations { Rounding::Down } else { rounding })?;
+                at = date(text, pair, if has_operations { Rounding::Down } else { rounding }, zone)?;
             }
             Rule::epoch_millis => at = epoch_millis(text, &pair)?,
-            Rule::operation => at = operation(text, pair, at, rounding)?,
+            Rule::operation => at = operation(text, pair, at, rounding, zone)?,
             _ => {}
         }
     }
@@ -152,7 +174,57 @@ struct Parts {
     nanos: Option<u32>,
 }
 
-fn date(text: &str, pair: Pair<'_, Rule>, rounding: Rounding) -> Result<DateTime<Utc>, Diagnostic> {
+/// A time zone.
+#[derive(Debug, Clone, Copy)]
+enum Zone {
+    Offset(FixedOffset),
+    Named(chrono_tz::Tz),
+}
+
+impl Zone {
+    const UTC: Self = Self::Named(chrono_tz::UTC);
+
+    fn read(name: &str) -> Option<Self> {
+        match name {
+            // Java's names of UTC that the zone database has not.
+            "Z" => Some(Self::UTC),
+            name => {
+                offset(name).map(Self::Offset).or_else(|| chrono_tz::Tz::from_str(name).ok().map(Self::Named))
+            }
+        }
+    }
+
+    /// The instant at which clocks of the zone show `local`; of two the earlier, of none the next
+    /// one there is.
+    fn instant(self, local: NaiveDateTime) -> Option<DateTime<Utc>> {
+        fn earliest(zone: &impl TimeZone, local: NaiveDateTime) -> Option<DateTime<Utc>> {
+            let at = zone.from_local_datetime(&local).earliest();
+            at.map(|at| at.to_utc()).or_else(|| {
+                // Clocks that go forward skip an hour: as if they had not been moved yet.
+                let before = zone.from_local_datetime(&local.checked_sub_signed(Duration::hours(3))?);
+                before.earliest()?.to_utc().checked_add_signed(Duration::hours(3))
+            })
+        }
+        match self {
+            Self::Offset(zone) => earliest(&zone, local),
+            Self::Named(zone) => earliest(&zone, local),
+        }
+    }
+
+    fn local(self, at: DateTime<Utc>) -> NaiveDateTime {
+        match self {
+            Self::Offset(zone) => at.with_timezone(&zone).naive_local(),
+            Self::Named(zone) => at.with_timezone(&zone).naive_local(),
+        }
+    }
+}
+
+fn date(
+    text: &str,
+    pair: Pair<'_, Rule>,
+    rounding: Rounding,
+    default: Zone,
+) -> Result<DateTime<Utc>, Diagnostic> {
     let span = place(&pair);
     let mut parts = Parts::default();
     let mut zone = None;
@@ -188,16 +260,10 @@ fn date(text: &str, pair: Pair<'_, Rule>, rounding: Rounding) -> Result<DateTime
     .ok_or_else(|| no_such(text, span, "time of day"))?;
     let local = day.and_time(time);
     match zone {
-        None => Ok(local.and_utc()),
+        None => default.instant(local).ok_or_else(|| out_of_range(text, span)),
         Some(zone) => {
             let missing = || no_such(text, place(&zone), "time zone");
-            let utc = if let Some(offset) = offset(zone.as_str()) {
-                offset.from_local_datetime(&local).earliest().map(|at| at.to_utc())
-            } else {
-                let named = chrono_tz::Tz::from_str(zone.as_str()).map_err(|_| missing())?;
-                named.from_local_datetime(&local).earliest().map(|at| at.to_utc())
-            };
-            utc.ok_or_else(missing)
+            Zone::read(zone.as_str()).and_then(|zone| zone.instant(local)).ok_or_else(missing)
         }
     }
 }
@@ -232,6 +298,7 @@ fn operation(
     pair: Pair<'_, Rule>,
     at: DateTime<Utc>,
     rounding: Rounding,
+    zone: Zone,
 ) -> Result<DateTime<Utc>, Diagnostic> {
     let span = place(&pair);
     let mut negative = false;
@@ -258,7 +325,7 @@ fn operation(
             .with_help(format!("write `/{unit}`"))
             .at(text, span));
         }
-        round(at, unit, rounding).ok_or_else(|| out_of_range(text, span))
+        round(at, unit, rounding, zone).ok_or_else(|| out_of_range(text, span))
     } else {
         shift(at, unit, count, negative).ok_or_else(|| out_of_range(text, span))
     }
@@ -284,22 +351,26 @@ fn shift(at: DateTime<Utc>, unit: char, count: u32, negative: bool) -> Option<Da
     }
 }
 
-fn round(at: DateTime<Utc>, unit: char, rounding: Rounding) -> Option<DateTime<Utc>> {
-    let day = at.date_naive();
-    let midnight = |day: NaiveDate| Some(day.and_time(NaiveTime::MIN).and_utc());
-    let time = |hour, minute, second| Some(day.and_hms_opt(hour, minute, second)?.and_utc());
+fn round(at: DateTime<Utc>, unit: char, rounding: Rounding, zone: Zone) -> Option<DateTime<Utc>> {
+    let local = zone.local(at);
+    let day = local.date();
+    let midnight = |day: NaiveDate| Some(day.and_time(NaiveTime::MIN));
+    let time = |hour, minute, second| day.and_hms_opt(hour, minute, second);
     let start = match unit {
         'y' => midnight(NaiveDate::from_ymd_opt(day.year(), 1, 1)?)?,
         'M' => midnight(day.with_day(1)?)?,
         'w' => midnight(day.checked_sub_days(Days::new(u64::from(day.weekday().num_days_from_monday())))?)?,
         'd' => midnight(day)?,
-        'h' | 'H' => time(at.hour(), 0, 0)?,
-        'm' => time(at.hour(), at.minute(), 0)?,
-        _ => time(at.hour(), at.minute(), at.second())?,
+        'h' | 'H' => time(local.hour(), 0, 0)?,
+        'm' => time(local.hour(), local.minute(), 0)?,
+        _ => time(local.hour(), local.minute(), local.second())?,
     };
     match rounding {
-        Rounding::Down => Some(start),
-        Rounding::Up => shift(start, unit, 1, false)?.checked_sub_signed(Duration::milliseconds(1)),
+        Rounding::Down => zone.instant(start),
+        Rounding::Up => {
+            let next = zone.instant(shift(start.and_utc(), unit, 1, false)?.naive_utc())?;
+            next.checked_sub_signed(Duration::milliseconds(1))
+        }
     }
 }
 

@@ -4,6 +4,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::flat::{FlatDoc, LeafKind, LeafSink};
+
+/// The name under which filters ask for [`Document::id`].
+pub const ID: &str = "_id";
+/// The name under which filters ask for [`Document::index`].
+pub const INDEX: &str = "_index";
+
 /// An event as it lies in an index.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
@@ -19,6 +26,14 @@ impl Document {
     /// A document of the given index and id.
     pub fn new(index: impl Into<Arc<str>>, id: impl Into<Arc<str>>, source: Value) -> Self {
         Self { index: index.into(), id: id.into(), source: Arc::new(source) }
+    }
+
+    /// The leaves of the source, and [`ID`] and [`INDEX`] beside them, as filters see a document.
+    pub fn flat(&self) -> FlatDoc {
+        let mut flat = FlatDoc::from_value(&self.source);
+        flat.leaf(ID, LeafKind::String, &self.id);
+        flat.leaf(INDEX, LeafKind::String, &self.index);
+        flat
     }
 }
 

@@ -216,7 +216,8 @@ fn prep(new: NewDocument, indices: &[String], number: usize, line: usize) -> Pre
         _ => Arc::clone(&new.index),
     };
     let source = serde_json::from_str(&new.source).unwrap_or(Value::Null);
-    Prepped { document: Document::new(index, format!("{number}-{}", new.id), source), flat: new.flat, line }
+    let document = Document::new(index, format!("{number}-{}", new.id), source);
+    Prepped { flat: document.flat(), document, line }
 }
 
 fn timestamp(document: &Document) -> Option<i64> {
@@ -247,9 +248,9 @@ pub fn mutants(filter: &Filter) -> Vec<Mutant> {
 
 fn count(filter: &Filter) -> usize {
     match &filter.node {
-        Node::And(children) | Node::Or(children) => children.iter().map(count).sum(),
-        Node::Not(child) => count(child),
-        Node::Nested { inner, .. } => count(inner),
+        Node::And(_) | Node::Or(_) | Node::Not(_) | Node::AtLeast { .. } | Node::Nested { .. } => {
+            filter.children().iter().map(count).sum()
+        }
         _ => 1,
     }
 }
@@ -260,6 +261,7 @@ fn negate(filter: &Filter, left: &mut usize, span: &mut Option<Span>) -> Filter 
     let node = match &filter.node {
         Node::And(children) => Node::And(each(children)),
         Node::Or(children) => Node::Or(each(children)),
+        Node::AtLeast { least, of } => Node::AtLeast { least: *least, of: each(of) },
         Node::Not(child) => Node::Not(Box::new(negate(child, left, span))),
         Node::Nested { path, inner } => {
             Node::Nested { path: Arc::clone(path), inner: Box::new(negate(inner, left, span)) }

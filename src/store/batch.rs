@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::ecs::columns::ColumnSet;
-use crate::ecs::document::Document;
+use crate::ecs::columns::{Column, ColumnSet};
+use crate::ecs::document::{Document, ID, INDEX};
 
 /// Why a batch could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,23 @@ pub trait Batch: Send + Sync {
     }
     /// The columns of `paths` that exist, decoded (and cached, bounded).
     fn columns(&self, paths: &[Arc<str>]) -> Result<ColumnSet, ReadError>;
+    /// [`Batch::columns`], with those of [`ID`] and [`INDEX`] where they are among `paths`.
+    fn named_columns(&self, paths: &[Arc<str>]) -> Result<ColumnSet, ReadError> {
+        let mut columns = self.columns(paths)?;
+        for path in paths {
+            let (dictionary, codes) = match &**path {
+                ID => {
+                    let rows: Vec<u32> = (0..u32::try_from(self.rows()).unwrap_or(u32::MAX)).collect();
+                    (self.ids(&rows)?.iter().map(|id| Box::from(&**id)).collect(), rows)
+                }
+                INDEX => (vec![Box::from(&**self.index())], vec![0; self.rows()]),
+                _ => continue,
+            };
+            let column = Column { dictionary, codes, offsets: None };
+            columns.columns.insert(Arc::clone(path), Arc::new(column));
+        }
+        Ok(columns)
+    }
     /// `_id` of some rows, in the order asked.
     fn ids(&self, rows: &[u32]) -> Result<Vec<Arc<str>>, ReadError>;
     /// Some rows as documents, `_source` complete with `event.original`.

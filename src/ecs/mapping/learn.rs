@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::pattern::matches;
 use super::{Entry, Mapping, ancestors};
 use crate::base::limits::MAPPING_FIELDS;
+use crate::ecs::document::{ID, INDEX};
 use crate::ecs::flat::{FlatDoc, LeafKind};
 use crate::ecs::types::FieldType;
 
@@ -255,9 +256,10 @@ fn by_kind(json: &str) -> Entry {
     }
 }
 
-/// The paths of a document, sorted, each once.
+/// The paths of a document, sorted, each once; its `_id` and `_index` are asked for by name only.
 pub fn sorted_paths(document: &FlatDoc) -> Vec<Arc<str>> {
-    let mut paths: Vec<&str> = document.iter().map(|leaf| leaf.path).collect();
+    let named = |path: &&str| !matches!(*path, ID | INDEX);
+    let mut paths: Vec<&str> = document.iter().map(|leaf| leaf.path).filter(named).collect();
     paths.sort_unstable();
     paths.dedup();
     paths.into_iter().map(Arc::from).collect()

@@ -25,6 +25,7 @@ pub use merge::Conflict;
 use rustc_hash::FxHashSet;
 
 use super::catalog;
+use super::document::{ID, INDEX};
 use super::types::FieldType;
 
 /// Field types of an index: ECS, then what a user's mapping says, then what was learned from the
@@ -80,6 +81,7 @@ impl Mapping {
     ///
     /// A multi-field gives the path of its parent, an alias its target, a path below a flattened
     /// object that object and the key, an object [`FieldType::Object`] or [`FieldType::Nested`].
+    /// Every document has an `_id` and an `_index`.
     pub fn resolve(&self, path: &str) -> Option<Field> {
         self.resolve_within(path, 0)
     }
@@ -100,6 +102,9 @@ impl Mapping {
                 FieldType::Object | FieldType::Nested => {}
                 _ => return None,
             }
+        }
+        if matches!(path, ID | INDEX) {
+            return Some(Field::new(path, FieldType::Keyword));
         }
         self.is_object(path)
             .then(|| Field { nested: self.nested_above(path), ..Field::new(path, FieldType::Object) })

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::ecs::mapping::Mapping;
 use crate::query::eval::leaf::LeafTest;
 use crate::query::eval::target::targets;
+use crate::query::eval::words;
 use crate::query::plan::{Filter, Node};
 
 /// What must be true of a batch for the filter to match some event in it.
@@ -65,15 +66,20 @@ impl Necessary {
 
     fn within(filter: &Filter, scope: &Scope<'_>) -> Self {
         match &filter.node {
-            Node::All | Node::Not(_) => Self::Always,
-            Node::Nothing => Self::Never,
+            Node::All | Node::Not(_) | Node::AtLeast { least: 0, .. } => Self::Always,
+            Node::Nothing | Node::Foreign { .. } => Self::Never,
             Node::And(children) => Self::all(children.iter().map(|c| Self::within(c, scope)).collect()),
             Node::Or(children) => Self::some(children.iter().map(|c| Self::within(c, scope)).collect()),
+            Node::AtLeast { of, .. } => Self::some(of.iter().map(|c| Self::within(c, scope)).collect()),
+            Node::Words { field, text, least } => {
+                Self::within(&words::expand(field, text, *least, scope.mapping), scope)
+            }
             Node::Nested { path, inner } => Self::within(inner, &Scope { nested: Some(path), ..*scope }),
             Node::Exists { .. }
             | Node::Is { .. }
             | Node::Wildcard { .. }
             | Node::Regexp { .. }
+            | Node::OneOf { .. }
             | Node::Range { .. } => Self::leaf(&filter.node, scope),
         }
     }

@@ -9,10 +9,12 @@ use serde_json::Value;
 use super::matcher::{Matcher, object_document, values_of};
 use super::nested::objects;
 use super::target::targets;
+use super::words;
 use crate::base::span::Span;
 use crate::ecs::flat::FlatDoc;
 use crate::ecs::mapping::{Mapping, sorted_paths};
 use crate::ecs::types::FieldType;
+use crate::query::plan::values::ValueSet;
 use crate::query::plan::{Bounds, FieldPattern, Filter, Node, Pattern, Piece};
 
 /// Most values of a field that are shown.
@@ -90,6 +92,20 @@ fn within(
             let parts = each(children);
             branch("or", parts.iter().any(|part| part.holds), parts)
         }
+        Node::AtLeast { least, of } => {
+            let parts = each(of);
+            let enough = parts.iter().filter(|part| part.holds).count() >= *least as usize;
+            branch(&format!("at least {least} of"), enough, parts)
+        }
+        Node::Words { field, text, least } => {
+            let words = words::expand(field, text, *least, mapping);
+            within(&words, mapping, now, doc, source, scope)
+        }
+        Node::Foreign { what, .. } => {
+            let mut verdict = branch(what, false, Vec::new());
+            verdict.notes = vec!["only a cluster can answer this".to_owned()];
+            verdict
+        }
         Node::Not(child) => {
             let part = within(child, mapping, now, doc, source, scope);
             branch("not", !part.holds, vec![part])
@@ -148,8 +164,9 @@ fn describe(node: &Node) -> String {
             let name = field.as_ref().map(|field| format!("{}: ", name(field))).unwrap_or_default();
             format!("{name}/{pattern}/")
         }
+        Node::OneOf { field, values } => one_of(&name(field), values),
         Node::Range { field, bounds } => {
-            let Bounds { gt, gte, lt, lte } = bounds;
+            let Bounds { gt, gte, lt, lte, .. } = bounds;
             let ends = [(">", gt), (">=", gte), ("<", lt), ("<=", lte)];
             let ends = ends
                 .iter()
@@ -158,6 +175,19 @@ fn describe(node: &Node) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// The first values of a set, and how many more there are.
+fn one_of(field: &str, values: &ValueSet) -> String {
+    let Some(texts) = values.as_texts() else {
+        return format!("{field}: one of {} address ranges", values.len());
+    };
+    let shown: Vec<String> = texts.iter().take(VALUES).map(|text| format!("{text:?}")).collect();
+    let more = match texts.len().saturating_sub(VALUES) {
+        0 => String::new(),
+        more => format!(" or {more} more"),
+    };
+    format!("{field}: ({}{more})", shown.join(" or "))
 }
 
 fn name(field: &FieldPattern) -> String {

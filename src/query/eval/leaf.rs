@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::analysis::tokens;
 use super::regexp::regexp;
+use super::set::one_of;
 use super::test::{Dates, Ends, Test, Type};
 use super::wildcard::{Wildcard, fold};
 use crate::base::datemath::{self, Rounding};
@@ -99,6 +100,16 @@ impl LeafTest {
         Self { test, exact: None, ..Self::never() }
     }
 
+    /// The same test, which is satisfied by exactly these texts.
+    pub(super) fn exactly(self, texts: Vec<Box<str>>) -> Self {
+        Self { exact: Some(texts), ..self }
+    }
+
+    /// The test without its shortcuts.
+    pub(super) fn into_test(self) -> Test {
+        self.test
+    }
+
     /// The same test, of which it is known that every value that satisfies it contains `literals`
     /// (in lower case when `folded`).
     pub(super) fn containing(self, literals: Vec<Box<str>>, folded: bool) -> Self {
@@ -111,6 +122,7 @@ impl LeafTest {
             Node::Is { value, phrase, case, .. } => is(value, *phrase, *case, field, kind, now),
             Node::Wildcard { pattern, case, .. } => wildcard(pattern, *case, field, kind, now),
             Node::Regexp { pattern, case, .. } => regexp(pattern, *case, field, kind),
+            Node::OneOf { values, .. } => one_of(values, field, kind, now),
             Node::Range { bounds, .. } => range(bounds, field, kind, now),
             _ => Ok(Self::never()),
         }
@@ -185,7 +197,7 @@ fn exists(field: &Field, kind: FieldType) -> LeafTest {
     LeafTest::of(Test::Readable(kind))
 }
 
-fn is(
+pub(super) fn is(
     value: &Arc<str>,
     phrase: bool,
     case: Case,
@@ -242,8 +254,8 @@ fn is(
             Test::Ip((Bound::Included(first), Bound::Included(last)))
         }
         kind if kind.is_date() => {
-            let low = instant(value, field, kind, now, Rounding::Down)?;
-            let high = instant(value, field, kind, now, Rounding::Up)?;
+            let low = instant(value, field, kind, now, Rounding::Down, None)?;
+            let high = instant(value, field, kind, now, Rounding::Up, None)?;
             Test::Date(dates(field, kind), (Bound::Included(low), Bound::Included(high)))
         }
         FieldType::GeoPoint => return Err(incomparable(field, kind)),
@@ -374,7 +386,9 @@ fn range(
         }
         kind if kind.is_date() => {
             let at = |text: &Option<Arc<str>>, rounding| {
-                text.as_ref().map(|text| instant(text, field, kind, now, rounding)).transpose()
+                text.as_ref()
+                    .map(|text| instant(text, field, kind, now, rounding, bounds.zone.as_deref()))
+                    .transpose()
             };
             // A span lies wholly inside `gte` and `lte`, and wholly outside `gt` and `lt`.
             let gt = at(&bounds.gt, Rounding::Up)?.map(Bound::Excluded);
@@ -422,6 +436,7 @@ fn instant(
     kind: FieldType,
     now: DateTime<Utc>,
     rounding: Rounding,
+    zone: Option<&str>,
 ) -> Result<date::Nanos, Diagnostic> {
     let own_format = field.format.as_deref().filter(|format| !format.contains("optional_time"));
     if let Some(format) = own_format
@@ -430,7 +445,7 @@ fn instant(
         return date::parse(text, Some(format))
             .ok_or_else(|| mismatch(text, field, kind, "a date of its format"));
     }
-    let at = datemath::resolve(text, now, rounding)
+    let at = datemath::resolve_in(text, now, rounding, zone)
         .map_err(|cause| mismatch(text, field, kind, "a date").with_help(cause.message))?;
     let nanos = date::of(at);
     // The last millisecond of a span is the last nanosecond of it where nanoseconds are kept.
@@ -439,7 +454,7 @@ fn instant(
     Ok(if kind == FieldType::DateNanos && spans { nanos + 999_999 } else { nanos })
 }
 
-fn mismatch(value: &str, field: &Field, kind: FieldType, wanted: &str) -> Diagnostic {
+pub(super) fn mismatch(value: &str, field: &Field, kind: FieldType, wanted: &str) -> Diagnostic {
     Diagnostic::error(
         "TYPE001",
         format!("`{value}` is not {wanted}, but `{}` is of type {}", field.path, kind.name()),

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::leaf::LeafTest;
 use super::nested::objects;
 use super::target::{depends_on_paths, field_of, targets};
+use super::words;
 use crate::base::diagnostic::{Diagnostic, Level};
 use crate::base::span::Span;
 use crate::ecs::catalog;
@@ -47,6 +48,8 @@ enum Op {
     And(Vec<Op>),
     Or(Vec<Op>),
     Not(Box<Op>),
+    /// At least so many hold.
+    AtLeast(usize, Vec<Op>),
     /// Some value of the slots satisfies its test.
     Leaf(Vec<(usize, LeafTest)>),
     /// Fields depend on which paths the document has.
@@ -132,6 +135,9 @@ impl Matcher {
             Op::And(children) => children.iter().all(|child| self.eval(child, view)),
             Op::Or(children) => children.iter().any(|child| self.eval(child, view)),
             Op::Not(child) => !self.eval(child, view),
+            Op::AtLeast(least, children) => {
+                children.iter().filter(|child| self.eval(child, view)).take(*least).count() >= *least
+            }
             Op::Leaf(tests) => tests.iter().any(|(slot, test)| {
                 view.values.get(*slot).is_some_and(|values| values.iter().any(|value| test.test(value)))
             }),
@@ -217,6 +223,20 @@ impl Compiler<'_> {
             Node::And(children) => Op::And(children.iter().map(|child| self.op(child, program)).collect()),
             Node::Or(children) => Op::Or(children.iter().map(|child| self.op(child, program)).collect()),
             Node::Not(child) => Op::Not(Box::new(self.op(child, program))),
+            Node::AtLeast { least, of } => {
+                Op::AtLeast(*least as usize, of.iter().map(|child| self.op(child, program)).collect())
+            }
+            Node::Words { field, text, least } => {
+                let mut words = words::expand(field, text, *least, self.mapping);
+                words.span = filter.span;
+                self.op(&words, program)
+            }
+            Node::Foreign { what, .. } => {
+                let error = Diagnostic::error("TYPE008", format!("only a cluster can answer this: {what}"))
+                    .with_help("search a cluster, or ask without it");
+                self.say(error, filter.span);
+                Op::Constant(false)
+            }
             Node::Nested { path, inner } => {
                 self.nested = true;
                 if !self.mapping.entry(path).is_some_and(|entry| entry.kind == FieldType::Nested) {

@@ -13,8 +13,10 @@ pub mod leaf;
 mod matcher;
 mod nested;
 mod regexp;
+mod set;
 pub mod target;
 mod test;
 pub mod wildcard;
+pub mod words;
 
 pub use matcher::{Matcher, values_of};

@@ -10,13 +10,13 @@ use crate::query::plan::{FieldPattern, Node};
 /// The field or pattern a leaf is about; `None` for other nodes and for bare values.
 pub fn field_of(node: &Node) -> Option<&FieldPattern> {
     match node {
-        Node::Exists { field } | Node::Range { field, .. } => Some(field),
+        Node::Exists { field } | Node::OneOf { field, .. } | Node::Range { field, .. } => Some(field),
         Node::Is { field, .. } | Node::Wildcard { field, .. } | Node::Regexp { field, .. } => field.as_ref(),
         _ => None,
     }
 }
 
-/// Whether a node judges values (`Exists`, `Is`, `Wildcard`, `Regexp`, `Range`).
+/// Whether a node judges values one by one (`Exists`, `Is`, `Wildcard`, `Regexp`, `OneOf`, `Range`).
 pub fn is_leaf(node: &Node) -> bool {
     matches!(
         node,
@@ -24,6 +24,7 @@ pub fn is_leaf(node: &Node) -> bool {
             | Node::Is { .. }
             | Node::Wildcard { .. }
             | Node::Regexp { .. }
+            | Node::OneOf { .. }
             | Node::Range { .. }
     )
 }

@@ -2,7 +2,10 @@
 
 use std::ops::{Bound, RangeBounds};
 
+use std::sync::Arc;
+
 use regex::Regex;
+use rustc_hash::FxHashSet;
 
 use super::analysis::tokens;
 use super::wildcard::{Wildcard, fold};
@@ -10,6 +13,7 @@ use crate::ecs::types::FieldType;
 use crate::ecs::value::number::Number;
 use crate::ecs::value::version::Version;
 use crate::ecs::value::{boolean, date, ip, number};
+use crate::query::plan::values::{TextSet, ValueSet};
 
 /// The ends of a range.
 pub(super) type Ends<T> = (Bound<T>, Bound<T>);
@@ -23,6 +27,16 @@ pub(super) enum Test {
     Readable(Type),
     /// The whole text.
     Equal(Box<str>),
+    /// The whole text is in a set.
+    OneOf(Arc<ValueSet>),
+    /// The whole text without case is in a set of folded texts.
+    OneOfFolded(Arc<ValueSet>),
+    /// A token is in a set, or the tokens hold one of several phrases.
+    TokenOneOf(TextSet, Vec<Vec<String>>),
+    /// An address in a set.
+    Addresses(Arc<ValueSet>),
+    /// One of many whole numbers.
+    WholeOneOf(FieldType, FxHashSet<i128>),
     /// The whole text without case.
     EqualFolded(Box<str>),
     /// A pattern on the whole text.
@@ -102,6 +116,20 @@ impl Test {
             Self::Never => false,
             Self::Readable(kind) => kind.holds(text),
             Self::Equal(wanted) => **wanted == *text,
+            Self::OneOf(set) => set.as_texts().is_some_and(|texts| texts.contains(text)),
+            Self::OneOfFolded(set) => {
+                set.folded(|text| fold(text).into_owned()).is_some_and(|texts| texts.contains(&fold(text)))
+            }
+            Self::TokenOneOf(words, phrases) => {
+                let tokens = tokens(text);
+                tokens.iter().any(|token| words.contains(token))
+                    || phrases.iter().any(|phrase| tokens.windows(phrase.len()).any(|run| run == phrase))
+            }
+            Self::Addresses(set) => ip::parse(text)
+                .is_some_and(|address| set.read_addresses().is_ok_and(|set| set.contains(address))),
+            Self::WholeOneOf(kind, wanted) => {
+                number::whole(text, *kind).is_some_and(|value| wanted.contains(&value))
+            }
             Self::EqualFolded(wanted) => **wanted == *fold(text),
             Self::Wildcard(pattern) => pattern.matches(text),
             Self::Regexp(regex) => regex.is_match(text),

@@ -14,6 +14,7 @@ use crate::ecs::mapping::{Field, Mapping};
 use crate::ecs::types::FieldType;
 use crate::query::eval::leaf::LeafTest;
 use crate::query::eval::target::{depends_on_paths, targets};
+use crate::query::eval::words;
 use crate::query::plan::{FieldPattern, Filter, Node};
 
 /// What makes two predicates the same: how the field is read, and the leaf without its field.
@@ -72,8 +73,9 @@ pub(super) fn compile<F: Borrow<Filter>>(
 impl Compiler<'_> {
     fn upper(&mut self, filter: &Filter, nested: Option<&str>) -> Upper {
         match &filter.node {
-            Node::All => Upper { expr: Expr::True, exact: true },
-            Node::Nothing => Upper { expr: Expr::False, exact: true },
+            Node::All | Node::AtLeast { least: 0, .. } => Upper { expr: Expr::True, exact: true },
+            // What only a cluster answers is refused before anything is searched.
+            Node::Nothing | Node::Foreign { .. } => Upper { expr: Expr::False, exact: true },
             Node::And(children) => {
                 let (exprs, exact) = self.uppers(children, nested);
                 Upper { expr: Expr::and(exprs), exact }
@@ -91,6 +93,15 @@ impl Compiler<'_> {
                     Upper { expr: Expr::True, exact: false }
                 }
             }
+            Node::AtLeast { of, .. } => {
+                // Some of them hold wherever enough of them do; how many is for the document.
+                let (exprs, _) = self.uppers(of, nested);
+                Upper { expr: Expr::or(exprs), exact: false }
+            }
+            Node::Words { field, text, least } => {
+                let words = words::expand(field, text, *least, self.mapping);
+                self.upper(&words, nested)
+            }
             Node::Nested { path, inner } => {
                 // A row whose values satisfy the inner filter may have them in different objects.
                 let inner = self.upper(inner, Some(path));
@@ -100,6 +111,7 @@ impl Compiler<'_> {
             | Node::Is { .. }
             | Node::Wildcard { .. }
             | Node::Regexp { .. }
+            | Node::OneOf { .. }
             | Node::Range { .. }) => self.leaf(leaf, nested),
         }
     }
@@ -247,6 +259,7 @@ fn anonymous(node: &Node) -> Node {
         Node::Regexp { pattern, case, .. } => {
             Node::Regexp { field: None, pattern: pattern.clone(), case: *case }
         }
+        Node::OneOf { values, .. } => Node::OneOf { field: name(), values: values.clone() },
         Node::Range { bounds, .. } => Node::Range { field: name(), bounds: bounds.clone() },
         other => other.clone(),
     }

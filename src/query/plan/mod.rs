@@ -2,5 +2,6 @@
 
 mod filter;
 pub mod regexp;
+pub mod values;
 
-pub use filter::{Bounds, Case, FieldPattern, Filter, Node, Pattern, Piece};
+pub use filter::{Bounds, Case, FieldPattern, Filter, Least, Node, Pattern, Piece};

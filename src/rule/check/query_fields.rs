@@ -39,18 +39,19 @@ pub(super) fn check(subject: &mut Subject<'_>) {
 /// The fields a filter names, with the place of the leaf that does.
 fn collect<'f>(filter: &'f Filter, fields: &mut Vec<(&'f str, Option<Span>)>) {
     match &filter.node {
-        Node::And(children) | Node::Or(children) => {
-            for child in children {
+        Node::And(_) | Node::Or(_) | Node::Not(_) | Node::AtLeast { .. } | Node::Nested { .. } => {
+            for child in filter.children() {
                 collect(child, fields);
             }
         }
-        Node::Not(child) => collect(child, fields),
-        Node::Nested { inner, .. } => collect(inner, fields),
-        Node::Exists { field } | Node::Range { field, .. } => fields.extend(named(field, filter.span)),
+        Node::Words { field, .. } => fields.push((field, filter.span)),
+        Node::Exists { field } | Node::OneOf { field, .. } | Node::Range { field, .. } => {
+            fields.extend(named(field, filter.span));
+        }
         Node::Is { field, .. } | Node::Wildcard { field, .. } | Node::Regexp { field, .. } => {
             fields.extend(field.as_ref().and_then(|field| named(field, filter.span)));
         }
-        Node::All | Node::Nothing => {}
+        Node::All | Node::Nothing | Node::Foreign { .. } => {}
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use tocsin::ecs::mapping::Mapping;
-use tocsin::query::plan::{Bounds, Case, FieldPattern, Filter, Node, Pattern, Piece};
+use tocsin::query::plan::values::{AddressSetBuilder, ValueSet};
+use tocsin::query::plan::{Bounds, Case, FieldPattern, Filter, Least, Node, Pattern, Piece};
 
 /// Every kind of field the evaluator knows.
 pub(crate) fn mapping() -> Mapping {
@@ -214,8 +215,28 @@ fn leaf() -> impl Strategy<Value = Node> {
             .prop_map(|(field, pattern, case)| Node::Wildcard { field, pattern, case }),
         1 => (prop::option::weighted(0.95, field()), regexp(), case())
             .prop_map(|(field, pattern, case)| Node::Regexp { field, pattern: Arc::from(pattern), case }),
-        2 => (field(), text(), 0usize..4).prop_map(|(field, value, which)| {
-            let mut bounds = Bounds::default();
+        2 => (field(), prop::collection::vec(word(), 0..5)).prop_map(|(field, values)| {
+            let values = Arc::new(ValueSet::of(values).expect("a small set"));
+            Node::OneOf { field, values }
+        }),
+        1 => (field(), prop::collection::vec((0u32..4, 0u32..20), 0..4)).prop_map(|(field, ranges)| {
+            let mut set = AddressSetBuilder::default();
+            for (first, length) in ranges {
+                let first = 0xffff_0a00_0000 + u128::from(first);
+                set.insert(first, first + u128::from(length));
+            }
+            Node::OneOf { field, values: Arc::new(ValueSet::addresses(set.finish())) }
+        }),
+        1 => (prop::sample::select(&FIELDS[..]), text(), text(), least()).prop_map(|(field, a, b, least)| {
+            Node::Words { field: Arc::from(field), text: format!("{a} {b}").into(), least }
+        }),
+        1 => prop::collection::vec(0usize..8, 1..3).prop_map(|rows| {
+            let names = rows.iter().map(|row| format!("id{row:03}"));
+            let values = Arc::new(ValueSet::of(names).expect("a small set"));
+            Node::OneOf { field: FieldPattern::Name(Arc::from("_id")), values }
+        }),
+        2 => (field(), text(), 0usize..4, zone()).prop_map(|(field, value, which, zone)| {
+            let mut bounds = Bounds { zone, ..Bounds::default() };
             match which {
                 0 => bounds.gt = Some(value),
                 1 => bounds.gte = Some(value),
@@ -228,12 +249,25 @@ fn leaf() -> impl Strategy<Value = Node> {
     ]
 }
 
+fn least() -> impl Strategy<Value = Least> {
+    prop_oneof![
+        (-2i32..4).prop_map(Least::Count),
+        prop::sample::select(vec![50, 75, 100, -25]).prop_map(Least::Percent),
+    ]
+}
+
+fn zone() -> impl Strategy<Value = Option<Arc<str>>> {
+    prop::option::weighted(0.3, prop::sample::select(vec!["+02:00", "Europe/Paris", "Z"]).prop_map(Arc::from))
+}
+
 /// A filter of some depth.
 pub(crate) fn filter() -> impl Strategy<Value = Filter> {
     leaf().prop_map(Filter::new).prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             3 => prop::collection::vec(inner.clone(), 0..4).prop_map(|c| Filter::new(Node::And(c))),
             3 => prop::collection::vec(inner.clone(), 0..4).prop_map(|c| Filter::new(Node::Or(c))),
+            1 => (0u32..4, prop::collection::vec(inner.clone(), 0..4))
+                .prop_map(|(least, of)| Filter::new(Node::AtLeast { least, of })),
             2 => inner.clone().prop_map(|c| Filter::new(Node::Not(Box::new(c)))),
             1 => inner.prop_map(|c| Filter::new(Node::Nested { path: Arc::from("nest"), inner: Box::new(c) })),
         ]

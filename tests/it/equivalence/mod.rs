@@ -38,10 +38,7 @@ fn reference(filters: &[Filter], documents: &[Document]) -> Vec<Vec<bool>> {
         .iter()
         .map(|filter| {
             let matcher = Matcher::compile(filter, &mapping, instant(0));
-            documents
-                .iter()
-                .map(|d| matcher.matches(&FlatDoc::from_value(&d.source), Some(&d.source)))
-                .collect()
+            documents.iter().map(|d| matcher.matches(&d.flat(), Some(&d.source))).collect()
         })
         .collect()
 }
@@ -81,7 +78,7 @@ proptest! {
         let stored = batch.documents(&rows).expect("documents");
         let expected = reference(&filters, &stored);
         let kernel = Kernel::compile(&filters, &mapping, &batch.paths(), instant(0));
-        let columns = batch.columns(&kernel.fields()).expect("columns");
+        let columns = batch.named_columns(&kernel.fields()).expect("columns");
         let found = kernel.evaluate(&columns);
         for (number, (filter, expected)) in filters.iter().zip(&expected).enumerate() {
             let got: Vec<bool> = rows.iter().map(|row| found.rows[number].contains(row)).collect();
@@ -117,7 +114,7 @@ proptest! {
         let kernel = Kernel::compile(&filters, &mapping, &paths, instant(0));
         let mut scratch = EventScratch::default();
         for (row, document) in documents.iter().enumerate() {
-            let got = kernel.evaluate_event(&FlatDoc::from_value(&document.source), &mut scratch).to_vec();
+            let got = kernel.evaluate_event(&document.flat(), &mut scratch).to_vec();
             for ((number, filter), id) in filters.iter().enumerate().zip(0u32..) {
                 let hit = got.contains(&id);
                 if kernel.needs_document(number) {
@@ -165,7 +162,7 @@ proptest! {
                 let matcher = Matcher::compile(&request.filter, &mapping, instant(0));
                 let total = everything.iter().filter(|d| {
                     clock.in_window(&d.source, from, from + length)
-                        && matcher.matches(&FlatDoc::from_value(&d.source), Some(&d.source))
+                        && matcher.matches(&d.flat(), Some(&d.source))
                 }).count();
                 if !everything.is_empty() {
                     prop_assert_eq!(expected.len(), total);
@@ -342,7 +339,7 @@ proptest! {
                     let mut expected: Vec<String> = everything
                         .iter()
                         .filter(|d| clock.in_window(&d.source, *from, from + length))
-                        .filter(|d| matcher.matches(&FlatDoc::from_value(&d.source), Some(&d.source)))
+                        .filter(|d| matcher.matches(&d.flat(), Some(&d.source)))
                         .map(|d| d.id.to_string())
                         .collect();
                     expected.sort();
