@@ -5,6 +5,7 @@ mod gen_ecs;
 mod gen_recording;
 mod gen_sample;
 mod licenses;
+mod node;
 mod run;
 
 use std::path::PathBuf;
@@ -15,8 +16,10 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 cargo xtask <command>
 
-  test [--quick]     format, checks, clippy, all tests, the shipped rules' own tests
-                     (--quick: the tests alone)
+  test [--quick] [--all-nodes]
+                     format, checks, clippy, all tests, the shipped rules' own tests
+                     (--quick: the tests alone; --all-nodes: on every product, as CI does)
+  node PRODUCT …     a real OpenSearch or Elasticsearch node on loopback: start, stop, url, list
   check              licences of dependencies, hygiene of the tree
   bench [B1 B2 …]    benchmarks, release build; results to the terminal
   gen-ecs [FOLDER]   the table of fields, from the shared data (default: ../shared)
@@ -40,7 +43,8 @@ fn main() -> ExitCode {
 
 fn dispatch(command: &str, rest: &[String]) -> Result<()> {
     match command {
-        "test" => run::test(rest.iter().any(|a| a == "--quick")),
+        "test" => run::test(rest.iter().any(|a| a == "--quick"), rest.iter().any(|a| a == "--all-nodes")),
+        "node" => node::command(rest),
         "check" => check::run(&root()),
         "bench" => run::bench(rest),
         "gen-ecs" => {

@@ -5,15 +5,22 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::node::Nodes;
 use crate::{check, root};
 
 /// Runs one step, its output going to the terminal; says how long it took.
 fn step(name: &str, program: &str, arguments: &[&str]) -> Result<()> {
+    step_with(name, program, arguments, &[])
+}
+
+/// The same with variables in its environment.
+fn step_with(name: &str, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
     println!("\n── {name}: {program} {}", arguments.join(" "));
     let start = Instant::now();
     let status = Command::new(program)
         .args(arguments)
         .current_dir(root())
+        .envs(variables.iter().copied())
         .status()
         .with_context(|| format!("cannot start `{program}`"))?;
     println!(
@@ -27,9 +34,11 @@ fn step(name: &str, program: &str, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Everything a change must pass. `quick` leaves out format, checks and clippy.
-pub fn test(quick: bool) -> Result<()> {
+/// Everything a change must pass. `quick` leaves out format, checks and clippy. Tests that need a
+/// cluster run on OpenSearch 2, and on every product in CI or with `all_nodes`.
+pub fn test(quick: bool, all_nodes: bool) -> Result<()> {
     let start = Instant::now();
+    let in_ci = std::env::var_os("TOCSIN_REQUIRE_SHARED").is_some();
     if !quick {
         step("format", "cargo", &["fmt", "--all", "--check"])?;
         println!("\n── checks");
@@ -40,7 +49,18 @@ pub fn test(quick: bool) -> Result<()> {
             &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
         )?;
     }
-    step("tests", "cargo", &["test", "--workspace", "--locked"])?;
+    let names: &[&str] = if in_ci || all_nodes {
+        &["opensearch", "opensearch3", "es7", "es8", "es9"]
+    } else {
+        &["opensearch"]
+    };
+    // Building while nodes idle would only take their memory: they start when tests are built.
+    step("build tests", "cargo", &["test", "--workspace", "--locked", "--no-run"])?;
+    {
+        let nodes = Nodes::start(names, in_ci || all_nodes)?;
+        let named = nodes.variable();
+        step_with("tests", "cargo", &["test", "--workspace", "--locked"], &[("TOCSIN_NODES", &named)])?;
+    }
     step("shipped rules", "cargo", &["run", "--quiet", "--locked", "--", "rules", "check", "rules"])?;
     step("rule tests", "cargo", &["run", "--quiet", "--locked", "--", "test", "rules"])?;
     println!("\nall steps passed in {:.0} s", start.elapsed().as_secs_f64());
