@@ -6,6 +6,7 @@
 //! was given is on disk, and the event store keeps what is not sealed in its database.
 
 pub mod clusters;
+pub mod coverage;
 pub mod replay;
 
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ use crate::rule::load::files::load_paths;
 use crate::rule::model::Rule;
 use crate::rule::set::RuleSet;
 use crate::rule::shipped;
+use crate::schedule::blackout::{BlackoutError, Blackouts};
+use crate::schedule::owed::Policy;
 use crate::store::state::{StateDb, StateError};
 use crate::store::{Store, StoreError, StoreOptions};
 
@@ -136,6 +139,28 @@ impl App {
             ..Settings::default()
         };
         Ok(Engine::new(self.backend()?, self.state()?, Arc::clone(&self.clock), settings)?)
+    }
+
+    /// How what is late and what was missed is treated.
+    pub fn policy(&self) -> Policy {
+        let schedule = &self.config.schedule;
+        let ms = |span: TimeSpan| i64::try_from(span.duration().as_millis()).unwrap_or(i64::MAX);
+        Policy {
+            settle: schedule.settle.map_or(0, ms),
+            lag: 0,
+            catch_up: ms(schedule.catch_up),
+            late: ms(schedule.late),
+            late_every: ms(schedule.late_check).max(1_000),
+        }
+    }
+
+    /// When no rule runs.
+    ///
+    /// # Errors
+    /// When `schedule.blackout` or `schedule.timezone` cannot be read.
+    pub fn blackouts(&self) -> Result<Blackouts, BlackoutError> {
+        let schedule = &self.config.schedule;
+        Blackouts::parse(&schedule.blackout, schedule.timezone.as_deref())
     }
 
     /// Deletes what is older, or more, than the configuration keeps: events by `store.retention`,

@@ -103,6 +103,18 @@ impl Ledger {
         self.searched().holes(Interval::new(within.from.max(since), within.until))
     }
 
+    /// Takes back everything from `instant` on: it has not come yet.
+    pub fn rewind(&mut self, instant: i64) {
+        let to_come = Interval::new(instant, i64::MAX);
+        for version in &mut self.versions {
+            version.searched.remove(to_come);
+        }
+        self.versions.retain(|version| !version.searched.is_empty());
+        self.reopened.remove(to_come);
+        self.since = self.since.map(|since| since.min(instant));
+        self.arrivals = self.arrivals.map(|arrivals| arrivals.min(instant));
+    }
+
     /// Forgets what lies before `instant`: it is older than anything is kept.
     pub fn forget_before(&mut self, instant: i64) {
         for version in &mut self.versions {

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::output::Format;
 use super::{
-    alerts, compile, completions, config, demo, doctor, executions, ingest, rules, run, search, store, test,
-    version,
+    alerts, backfill, compile, completions, config, coverage, demo, doctor, executions, ingest, rules, run,
+    search, store, test, version,
 };
 
 /// Detection rules in Elastic's formats, run where your events are.
@@ -157,6 +157,10 @@ pub enum Command {
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Executions(executions::ExecutionsArgs),
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
+    Coverage(coverage::CoverageArgs),
+    #[expect(missing_docs, reason = "the command's arguments carry its help")]
+    Backfill(backfill::BackfillArgs),
+    #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Store(store::StoreArgs),
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Config(config::ConfigArgs),
@@ -181,6 +185,8 @@ impl Command {
             Self::Run(_) => "run",
             Self::Alerts(_) => "alerts",
             Self::Executions(_) => "executions",
+            Self::Coverage(_) => "coverage",
+            Self::Backfill(_) => "backfill",
             Self::Store(_) => "store",
             Self::Config(_) => "config",
             Self::Doctor(_) => "doctor",
@@ -198,6 +204,8 @@ impl Command {
                 | Self::Run(_)
                 | Self::Alerts(_)
                 | Self::Executions(_)
+                | Self::Coverage(_)
+                | Self::Backfill(_)
                 | Self::Store(_)
         )
     }

@@ -7,10 +7,12 @@
 
 pub mod alerts;
 pub mod args;
+pub mod backfill;
 pub mod compile;
 pub mod completions;
 pub mod config;
 pub mod context;
+pub mod coverage;
 pub mod demo;
 pub mod doctor;
 pub mod error;
@@ -118,6 +120,8 @@ fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliError> {
         Command::Run(args) => run::run(args, context),
         Command::Alerts(args) => alerts::run(args, context),
         Command::Executions(args) => executions::run(args, context),
+        Command::Coverage(args) => coverage::run(args, context),
+        Command::Backfill(args) => backfill::run(args, context),
         Command::Store(args) => store::run(args, context),
         Command::Config(args) => config::run(args, context),
         Command::Doctor(args) => doctor::run(args, context),

@@ -58,7 +58,7 @@ pub fn run(args: RunArgs, context: &Context) -> Result<Outcome, CliError> {
 
 /// Which rules of `set` run: those enabled here and by their files (or all with
 /// `--include-disabled`), of those that `--only` names.
-fn select(
+pub(super) fn select(
     set: &RuleSet,
     only: &[String],
     include_disabled: bool,
@@ -79,7 +79,7 @@ fn select(
 }
 
 /// Refuses names that no rule has.
-fn check_names(set: &RuleSet, only: &[String]) -> Result<(), CliError> {
+pub(super) fn check_names(set: &RuleSet, only: &[String]) -> Result<(), CliError> {
     let unknown: Vec<&str> = only.iter().map(String::as_str).filter(|id| set.find(id).is_none()).collect();
     if unknown.is_empty() {
         return Ok(());

@@ -250,6 +250,21 @@ pub struct ScheduleConfig {
     pub max_concurrent_executions: usize,
     /// After this an execution has failed.
     pub execution_timeout: TimeSpan,
+    /// How long events take to arrive; unset: as measured.
+    #[serde(default)]
+    pub settle: Option<TimeSpan>,
+    /// How old an event may be when it arrives and still be alerted on.
+    pub late: TimeSpan,
+    /// How often it is looked for what arrived late.
+    pub late_check: TimeSpan,
+    /// How far back what was missed is made up for without being asked.
+    pub catch_up: TimeSpan,
+    /// When no rule runs.
+    #[serde(default)]
+    pub blackout: Vec<String>,
+    /// Time zone of `blackout`.
+    #[serde(default)]
+    pub timezone: Option<String>,
 }
 
 /// Bounds.

@@ -21,12 +21,25 @@ pub struct Errand {
     pub arrivals: bool,
     /// With [`Errand::arrivals`]: events older than this are history, not late.
     pub oldest: Option<DateTime<Utc>>,
+    /// Afterwards, look which windows late events have changed.
+    pub survey: Option<Survey>,
+}
+
+/// A look for events that arrived after windows that should have held them were evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Survey {
+    /// When they arrived.
+    pub arrived: Window,
+    /// Their own time.
+    pub events: Interval,
+    /// How far after an event's time a window may end and still hold it, ms.
+    pub reach: i64,
 }
 
 impl Errand {
     /// An execution over `window` that proves `proves`.
     pub fn over(trigger: Trigger, window: Window, proves: Interval) -> Self {
-        Self { trigger, window: Some(window), proves, arrivals: false, oldest: None }
+        Self { trigger, window: Some(window), proves, arrivals: false, oldest: None, survey: None }
     }
 
     /// A look at the events that arrived in `window`, whatever their own time from `oldest` on.
@@ -37,6 +50,7 @@ impl Errand {
             proves: window.into(),
             arrivals: true,
             oldest: Some(oldest),
+            survey: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::cap::{Candidate, Sorted, Sorter};
+use super::errand::Survey;
 use super::outcome::{Log, counted};
 use super::plan::Plan;
 use super::run::{Due, Engine};
@@ -12,6 +13,8 @@ use crate::alert::ancestors::descends_from;
 use crate::alert::build::{Occasion, alert_id, build};
 use crate::alert::rule_fields::RuleFields;
 use crate::backend::{BackendError, Hit, HitPage, SearchRequest};
+use crate::base::intervals::Intervals;
+use crate::base::ledger::Ledger;
 use crate::base::window::Window;
 use crate::rule::evaluation::Evaluation;
 use crate::store::state::{AlertRow, ExecutionCommit, ExecutionRecord, RuleState, Status};
@@ -32,9 +35,9 @@ impl Engine {
     pub(super) async fn finish(&self, task: Task, page: Result<HitPage, BackendError>) -> ExecutionCommit {
         let Task { due, uuid, log, .. } = &task;
         let (due, uuid, failing) = (due.clone(), Arc::clone(uuid), log.clone());
-        let window = task.plan.window;
+        let (window, indices) = (task.plan.window, Arc::clone(&task.plan.request.indices));
         let result = tokio::time::timeout(self.settings.timeout, self.judge(task, page)).await;
-        let (record, alerts, sorted) = match result {
+        let (mut record, alerts, sorted) = match result {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => (failing.failed(error), Vec::new(), None),
             Err(_) => {
@@ -42,7 +45,15 @@ impl Engine {
                 (failing.failed(error), Vec::new(), None)
             }
         };
-        let state = self.next_state(&due, &uuid, &record, Some(window));
+        let mut state = self.next_state(&due, &uuid, &record, Some(window));
+        let survey = due.errand.as_ref().and_then(|errand| errand.survey);
+        if let Some(survey) = survey.filter(|_| record.status != Status::Failed) {
+            match self.survey(indices, survey).await {
+                Ok(changed) => reopen(&mut state.ledger, &changed, &due, survey),
+                // What arrived stays unlooked-at, so that the next survey looks further back.
+                Err(error) => record.warnings.push(error),
+            }
+        }
         let (kept, settled) = sorted.map_or_else(Default::default, |s| (s.kept, s.settled));
         ExecutionCommit { record, alerts, state: Some(state), kept, settled, memory: Vec::new() }
     }
@@ -159,6 +170,7 @@ impl Engine {
         let ledger = &mut state.ledger;
         if let Some(window) = window.filter(|_| trigger == Trigger::Scheduled) {
             ledger.begin(window.from.timestamp_millis());
+            ledger.arrivals.get_or_insert(due.slot.timestamp_millis());
         }
         match (&due.errand, searched) {
             (_, None) => {}
@@ -171,6 +183,18 @@ impl Engine {
         }
         state
     }
+}
+
+/// Takes back from the ledger what late events have changed; what this execution has just
+/// evaluated saw them already.
+fn reopen(ledger: &mut Ledger, changed: &Intervals, due: &Due, survey: Survey) {
+    for interval in changed.iter() {
+        ledger.reopen(interval);
+    }
+    if let Some(errand) = &due.errand {
+        ledger.enter(&due.rule.origin.hash, errand.proves);
+    }
+    ledger.arrivals = Some(survey.arrived.to.timestamp_millis().saturating_add(1));
 }
 
 use super::settings::Settings;

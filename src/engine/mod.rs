@@ -15,10 +15,11 @@ mod outcome;
 mod plan;
 mod run;
 mod settings;
+mod survey;
 mod unwind;
 
 pub use cap::CapBehaviour;
-pub use errand::Errand;
+pub use errand::{Errand, Survey};
 pub use plan::window;
 pub use run::{Due, Engine};
 pub use settings::{DEFAULT_INDEX, Settings, Trigger};

@@ -212,6 +212,19 @@ impl Engine {
         Ok(())
     }
 
+    /// The clock was set back to `now`: slots that seemed to have come have not, and what was
+    /// searched of the time to come is to be searched again.
+    #[expect(clippy::iter_over_hash_type, reason = "each state by itself")]
+    pub fn rewind(&self, now: DateTime<Utc>) {
+        let now = now.timestamp_millis();
+        for state in self.rules.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
+            if let Some(last) = state.last_slot.as_mut().filter(|last| **last > now) {
+                *last = now;
+                state.ledger.rewind(now);
+            }
+        }
+    }
+
     /// Says which time right before a window no execution of the rule has searched.
     fn gap(&self, uuid: &str, from: DateTime<Utc>) -> Option<String> {
         let ledger = self.rule_state(uuid)?.ledger;

@@ -6,8 +6,11 @@
 //! Invariant: a rule never runs twice at once; its slots depend on the rule alone, not on when
 //! the service started.
 
+pub mod blackout;
 pub mod cron;
 pub mod lock;
+pub mod owed;
 pub mod reload;
 pub mod service;
 pub mod slots;
+pub mod table;

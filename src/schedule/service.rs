@@ -1,6 +1,5 @@
 //! The service: runs what is due, until it is told to stop.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,15 +10,16 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::blackout::Blackouts;
+use super::owed::Policy;
 use super::reload::fingerprint;
-use super::slots::Slots;
+use super::table::Table;
 use crate::base::clock::Clock;
 use crate::base::diagnostic::Diagnostic;
 use crate::engine::{Due, Engine};
-use crate::rule::compiled::CompiledRule;
 use crate::rule::model::Rule;
 use crate::rule::set::{Changes, RuleSet};
-use crate::store::state::ExecutionRecord;
+use crate::store::state::{ExecutionRecord, RuleState};
 
 /// How often the rule files are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(5);
@@ -27,6 +27,8 @@ const RELOAD_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
 /// Longest sleep: a clock that was set is noticed after so long.
 const NAP: Duration = Duration::from_secs(1);
+/// A clock that goes back by less has merely been adjusted.
+const BACK: chrono::Duration = chrono::Duration::seconds(1);
 
 /// Chooses the rules of a set that run.
 pub type Select = Arc<dyn Fn(&RuleSet) -> Vec<Arc<Rule>> + Send + Sync>;
@@ -65,6 +67,13 @@ pub struct Service<'a> {
     pub clock: Arc<dyn Clock>,
     /// Groups of executions at work at once.
     pub concurrency: usize,
+    /// Most rules of a group: all that are due where one scan serves many, one where each search
+    /// is a request of its own, so that a slow rule delays only itself.
+    pub together: usize,
+    /// What is late and what was missed.
+    pub policy: Policy,
+    /// When no rule runs.
+    pub blackouts: Blackouts,
     /// Whether the rule files are watched.
     pub watch: bool,
     /// Told what happens.
@@ -79,28 +88,14 @@ impl fmt::Debug for Service<'_> {
     }
 }
 
-/// A rule on its schedule.
-struct Entry {
-    compiled: Arc<CompiledRule>,
-    slots: Slots,
-    /// The next slot to run; `None`: there is none any more.
-    next: Option<DateTime<Utc>>,
-}
-
-/// Rules on their schedules, by id, and those that run now.
-#[derive(Default)]
-struct Table {
-    entries: BTreeMap<Arc<str>, Entry>,
-    /// Ids of the rules that run, with their slot.
-    running: HashMap<Arc<str>, DateTime<Utc>>,
-}
-
 impl Service<'_> {
     /// Runs rules on their slots until `stop`; then lets what has begun come to its end.
     /// `reload` asks to read the rule files at once whenever it changes.
     pub async fn run(mut self, set: RuleSet, stop: CancellationToken, mut reload: watch::Receiver<u64>) {
         let mut set = set;
-        let mut table = Table::default();
+        let mut table = Table::new(self.policy, std::mem::take(&mut self.blackouts));
+        let mut shown = self.clock.now();
+        self.engine.rewind(shown);
         self.apply(&mut table, &set);
         let mut seen = fingerprint(&self.rules.paths);
         let (sender, mut ended) = mpsc::channel::<Vec<ExecutionRecord>>(self.concurrency.max(1));
@@ -111,19 +106,27 @@ impl Service<'_> {
         look.reset();
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         loop {
-            if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
-                let group = table.take_due(self.clock.now());
-                if !group.is_empty() {
-                    let (engine, sender) = (Arc::clone(&self.engine), sender.clone());
-                    tracker.spawn(async move {
-                        let records = engine.run(group).await;
-                        drop(permit);
-                        // The receiver lives as long as the loop, and the drain after it.
-                        drop(sender.send(records).await);
-                    });
-                }
+            let now = self.clock.now();
+            if now < shown - BACK {
+                tracing::warn!(from = %shown, to = %now, "the clock was set back");
+                self.engine.rewind(now);
+                table.look(&states(&self.engine), now);
             }
-            let nap = table.nap(self.clock.now());
+            shown = now;
+            while let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
+                let group = self.take(&mut table, now, permits.available_permits());
+                if group.is_empty() {
+                    break;
+                }
+                let (engine, sender) = (Arc::clone(&self.engine), sender.clone());
+                tracker.spawn(async move {
+                    let records = engine.run(group).await;
+                    drop(permit);
+                    // The receiver lives as long as the loop, and the drain after it.
+                    drop(sender.send(records).await);
+                });
+            }
+            let nap = nap(&table, self.clock.now());
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(records) = ended.recv() => self.ended(&mut table, records),
@@ -153,10 +156,28 @@ impl Service<'_> {
         tracker.wait().await;
     }
 
+    /// The next group: what is due; with nothing due and another permit `free` for what will be,
+    /// what was missed.
+    fn take(&self, table: &mut Table, now: DateTime<Utc>, free: usize) -> Vec<Due> {
+        let states = states(&self.engine);
+        let due = table.take_due(&states, now, self.together.max(1));
+        if due.is_empty() && (free > 0 || self.concurrency < 2) {
+            return table.take_missed(&states, now);
+        }
+        due
+    }
+
     fn ended(&mut self, table: &mut Table, records: Vec<ExecutionRecord>) {
         let now = self.clock.now();
         for record in &records {
-            table.ended(&record.rule_id, now);
+            let ended = table.ended(record, &states(&self.engine), now);
+            if ended.is_some_and(|ended| ended.overran) {
+                tracing::warn!(
+                    rule = record.rule_id,
+                    took_ms = record.took_ms,
+                    "an execution took longer than its rule's interval"
+                );
+            }
         }
         (self.tell)(Event::Executed(records));
     }
@@ -183,32 +204,16 @@ impl Service<'_> {
         }
     }
 
-    /// Puts the selected rules on the table: unchanged ones keep their next slot, those that run
-    /// come to their end.
+    /// Puts the selected rules on the table.
     fn apply(&mut self, table: &mut Table, set: &RuleSet) {
-        let now = self.clock.now();
-        let mut old = std::mem::take(&mut table.entries);
-        for rule in (self.rules.select)(set) {
-            let Some(compiled) = set.plan(&rule.rule_id) else { continue };
-            if let Some(entry) = old.remove(&rule.rule_id)
-                && entry.compiled.rule.origin.hash == rule.origin.hash
-            {
-                table.entries.insert(Arc::clone(&rule.rule_id), entry);
-                continue;
-            }
-            let slots = match Slots::of(&rule) {
-                Ok(slots) => slots,
-                Err(error) => {
-                    (self.tell)(Event::BadSchedule(rule, error.to_string()));
-                    continue;
-                }
-            };
-            let uuid = rule.object_id(&self.engine.settings().space);
-            let last = self.engine.rule_state(&uuid).and_then(|state| state.last_slot);
-            let last = last.and_then(DateTime::from_timestamp_millis);
-            let next = slots.due(last, now).or_else(|| slots.after(now));
-            let compiled = Arc::clone(compiled);
-            table.entries.insert(Arc::clone(&rule.rule_id), Entry { compiled, slots, next });
+        let space = &self.engine.settings().space;
+        let selected = (self.rules.select)(set);
+        let rules = selected
+            .iter()
+            .filter_map(|rule| Some((Arc::clone(set.plan(&rule.rule_id)?), rule.object_id(space))))
+            .collect();
+        for (rule, error) in table.set(rules, &states(&self.engine), self.clock.now()) {
+            (self.tell)(Event::BadSchedule(rule, error.to_string()));
         }
     }
 
@@ -220,38 +225,14 @@ impl Service<'_> {
     }
 }
 
-impl Table {
-    /// The rules that are due and do not run already, the longest due first; they run from now on.
-    fn take_due(&mut self, now: DateTime<Utc>) -> Vec<Due> {
-        let mut due: Vec<Due> = Vec::new();
-        for (id, entry) in &mut self.entries {
-            let Some(slot) = entry.next.filter(|slot| *slot <= now) else { continue };
-            if self.running.contains_key(id) {
-                continue;
-            }
-            self.running.insert(Arc::clone(id), slot);
-            entry.next = entry.slots.after(slot);
-            due.push(Due::compiled(&entry.compiled, slot));
-        }
-        due.sort_by_key(|due| due.slot);
-        due
-    }
+/// What the engine remembers of a rule.
+fn states(engine: &Engine) -> impl Fn(&str) -> Option<RuleState> {
+    |uuid| engine.rule_state(uuid)
+}
 
-    /// A rule came to its end. Of slots that passed meanwhile only the latest is run: its window
-    /// looks back, and what it does not reach is said by its execution.
-    fn ended(&mut self, rule_id: &str, now: DateTime<Utc>) {
-        let Some(ran) = self.running.remove(rule_id) else { return };
-        if let Some(entry) = self.entries.get_mut(rule_id) {
-            entry.next = entry.slots.due(Some(ran), now).or_else(|| entry.slots.after(now));
-        }
-    }
-
-    /// How long there is nothing to do.
-    fn nap(&self, now: DateTime<Utc>) -> Duration {
-        let waiting = self.entries.iter().filter(|(id, _)| !self.running.contains_key(*id));
-        let next = waiting.filter_map(|(_, entry)| entry.next).min();
-        let until = next.map_or(NAP, |next| (next - now).to_std().unwrap_or(Duration::ZERO));
-        // What is due but has to wait for a permit is woken by the end of another.
-        until.clamp(Duration::from_millis(10), NAP)
-    }
+/// How long there is nothing to do.
+fn nap(table: &Table, now: DateTime<Utc>) -> Duration {
+    let until = table.wakes(now).map_or(NAP, |at| (at - now).to_std().unwrap_or(Duration::ZERO));
+    // What is due but has to wait for a permit is woken by the end of another.
+    until.clamp(Duration::from_millis(10), NAP)
 }

@@ -9,6 +9,9 @@ use crate::rule::model::{Rule, Schedule};
 /// Most slots of a cron expression that are stepped over to find the last one that has passed.
 const STEPS: usize = 100_000;
 
+/// How far back the slot before an instant is looked for, step by step, minutes.
+const BACK: [i64; 5] = [2, 70, 25 * 60, 32 * 24 * 60, 370 * 24 * 60];
+
 /// The slots of one rule.
 #[derive(Debug, Clone)]
 pub enum Slots {
@@ -50,6 +53,27 @@ impl Slots {
                 DateTime::from_timestamp_millis((since.div_euclid(*interval) + 1) * interval + offset)
             }
             Self::Cron(cron) => cron.after(at),
+        }
+    }
+
+    /// The last slot before `at`; `None` when there is none for a year.
+    pub fn before(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Every { interval, offset } => {
+                let since = at.timestamp_millis() - offset - 1;
+                DateTime::from_timestamp_millis(since.div_euclid(*interval) * interval + offset)
+            }
+            Self::Cron(cron) => BACK.iter().find_map(|minutes| {
+                let mut from = at - chrono::Duration::minutes(*minutes);
+                let mut found = None;
+                for _ in 0..STEPS {
+                    match cron.after(from).filter(|slot| *slot < at) {
+                        Some(slot) => (found, from) = (Some(slot), slot),
+                        None => break,
+                    }
+                }
+                found
+            }),
         }
     }
 
@@ -124,5 +148,22 @@ mod tests {
         assert_eq!(slots.due(None, at(600_000)), None);
         assert_eq!(slots.due(Some(at(0)), at(1_300_000)), Some(at(1_200_000)));
         assert_eq!(slots.after(at(1_200_000)), Some(at(1_800_000)));
+    }
+
+    #[test]
+    fn the_slot_before_is_the_one_after_which_this_one_comes() {
+        let yearly = Slots::Cron(Box::new(Cron::parse("@yearly", None).unwrap()));
+        let berlin = Cron::parse("30 */5 * * mon", Some("Europe/Berlin")).unwrap();
+        for slots in
+            [Slots::Every { interval: 300_000, offset: 7_000 }, Slots::Cron(Box::new(berlin)), yearly]
+        {
+            let mut slot = slots.after(at(1_790_000_000_000)).unwrap();
+            for _ in 0..20 {
+                let next = slots.after(slot).unwrap();
+                assert_eq!(slots.before(next), Some(slot));
+                assert_eq!(slots.before(next + chrono::Duration::milliseconds(1)), Some(next));
+                slot = next;
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ mod alert_ids;
 mod architecture;
 mod cli;
 mod cloudtrail;
+mod coverage;
 mod elastic;
 mod engine;
 mod equivalence;

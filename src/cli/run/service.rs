@@ -58,6 +58,12 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
         rules,
         clock: context.clock(),
         concurrency: config.schedule.max_concurrent_executions,
+        together: usize::MAX,
+        policy: context.app().policy(),
+        blackouts: context
+            .app()
+            .blackouts()
+            .map_err(|error| CliError::usage(format!("`schedule.blackout`: {error}")))?,
         tell: Box::new(|event| voice.tell(event)),
         sweep: Some(sweep(context)),
     };
