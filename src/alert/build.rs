@@ -5,7 +5,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::ancestors::ancestry;
+use super::ancestors::{Ancestry, ancestry};
+use super::evidence::Evidence;
+use super::group::build_group;
 use super::id::event_alert;
 use super::overrides::{Overrides, overrides};
 use super::reason::reason;
@@ -39,52 +41,113 @@ pub fn alert_id(rule: &RuleFields, index: &str, id: &str) -> Arc<str> {
     Arc::from(event_alert(index, id, None, &rule.id_part))
 }
 
-/// The alert that `rule` gives on `event`; `timestamp` is the event's `@timestamp`, ms since the
-/// epoch.
-pub fn build(rule: &RuleFields, event: &Document, timestamp: i64, occasion: &Occasion) -> AlertRow {
-    let id = alert_id(rule, &event.index, &event.id);
+/// The alerts that `rule` gives on what was found; the first is the one that counts, others are its
+/// building blocks. `id` is its id, `timestamp` the event's `@timestamp`, ms since the epoch.
+pub fn build_all(
+    rule: &RuleFields,
+    id: &Arc<str>,
+    evidence: &Evidence,
+    timestamp: i64,
+    occasion: &Occasion,
+) -> Vec<AlertRow> {
+    match evidence {
+        Evidence::Group(documents) => build_group(rule, documents, &Map::new(), occasion),
+        Evidence::Hit { document, added } => {
+            vec![build(rule, id, document, added, timestamp, occasion)]
+        }
+    }
+}
+
+fn build(
+    rule: &RuleFields,
+    id: &Arc<str>,
+    event: &Document,
+    added: &Map<String, Value>,
+    timestamp: i64,
+    occasion: &Occasion,
+) -> AlertRow {
     let changed = overrides(&rule.rule, &event.source);
+    let original_time = DateTime::from_timestamp_millis(timestamp);
+    let mut alert = common(event, original_time, &changed, id, &ancestry(event), occasion);
+    put_rule(&mut alert, rule, &changed);
+    alert.extend(added.clone());
+    row(rule, Arc::clone(id), original_time, &changed, alert, occasion)
+}
+
+/// What an alert on one event has whatever made it: the event's fields, and those of the alert
+/// that follow from it.
+pub(super) fn common(
+    event: &Document,
+    original_time: Option<DateTime<Utc>>,
+    changed: &Overrides,
+    id: &str,
+    origin: &Ancestry,
+    occasion: &Occasion,
+) -> Map<String, Value> {
     let mut alert = alert_source(&event.source);
     let original = originals(&mut alert);
     // Read before the alert's own `event.kind` is laid over the event's fields.
     let reason = reason(&event.source, changed.severity.as_str(), &changed.name);
     let now: Value = iso_millis(occasion.now).into();
-    let original_time = DateTime::from_timestamp_millis(timestamp);
-    let origin = ancestry(event);
-
+    put_occasion(&mut alert, id, &now, occasion);
     let mut put = |name: &str, value: Value| {
         alert.insert(name.to_owned(), value);
     };
-    put("@timestamp", now.clone());
-    put("event.kind", "signal".into());
-    put("kibana.alert.uuid", (&*id).into());
-    put("kibana.alert.start", now.clone());
-    put("kibana.alert.last_detected", now.clone());
     put("kibana.alert.reason", reason.into());
     put("kibana.alert.severity", changed.severity.as_str().into());
     put("kibana.alert.risk_score", number(changed.risk_score));
     put("kibana.alert.depth", origin.depth.into());
-    put("kibana.alert.ancestors", Value::Array(origin.ancestors));
+    put("kibana.alert.ancestors", Value::Array(origin.ancestors.clone()));
     if let Some(time) = original_time {
         put("kibana.alert.original_time", iso_millis(time).into());
     }
     for (name, value) in original {
         put(&name, value);
     }
+    alert
+}
+
+/// The alert's id, and when and by which execution it is made.
+pub(super) fn put_occasion(alert: &mut Map<String, Value>, id: &str, now: &Value, occasion: &Occasion) {
+    let mut put = |name: &str, value: Value| {
+        alert.insert(name.to_owned(), value);
+    };
+    put("@timestamp", now.clone());
+    put("event.kind", "signal".into());
+    put("kibana.alert.uuid", id.into());
+    put("kibana.alert.start", now.clone());
+    put("kibana.alert.last_detected", now.clone());
     put(
         "kibana.alert.intended_timestamp",
         occasion.intended.map_or_else(|| now.clone(), |t| iso_millis(t).into()),
     );
     put("kibana.alert.rule.execution.uuid", (&*occasion.execution).into());
-    put("kibana.alert.rule.execution.timestamp", now);
+    put("kibana.alert.rule.execution.timestamp", now.clone());
     put("kibana.alert.rule.execution.type", if occasion.manual { "manual" } else { "scheduled" }.into());
     if occasion.late {
         put("tocsin.late", true.into());
     }
+}
+
+/// Lays the rule's part over an alert, with what the event changed of it.
+pub(super) fn put_rule(alert: &mut Map<String, Value>, rule: &RuleFields, changed: &Overrides) {
     for (name, value) in &rule.fields {
-        put(name, value.clone());
+        alert.insert(name.clone(), value.clone());
     }
-    note_overrides(&changed, &mut put);
+    note_overrides(changed, &mut |name: &str, value: Value| {
+        alert.insert(name.to_owned(), value);
+    });
+}
+
+/// The alert as it is stored.
+pub(super) fn row(
+    rule: &RuleFields,
+    id: Arc<str>,
+    original_time: Option<DateTime<Utc>>,
+    changed: &Overrides,
+    alert: Map<String, Value>,
+    occasion: &Occasion,
+) -> AlertRow {
     AlertRow {
         id,
         space: Arc::clone(&occasion.space),

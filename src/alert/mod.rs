@@ -9,6 +9,8 @@
 
 pub mod ancestors;
 pub mod build;
+pub mod evidence;
+pub mod group;
 pub mod id;
 pub mod lookup;
 pub mod number;

@@ -22,6 +22,20 @@ pub struct Overrides {
     pub name_overridden: bool,
 }
 
+impl Overrides {
+    /// What the rule itself says.
+    pub fn none(rule: &Rule) -> Self {
+        Self {
+            severity: rule.severity,
+            severity_field: None,
+            risk_score: rule.risk_score,
+            risk_score_overridden: false,
+            name: rule.name.clone(),
+            name_overridden: false,
+        }
+    }
+}
+
 /// What holds for an alert of `rule` on `event`. The highest matching severity wins; risk scores
 /// outside 0 to 100 are no risk scores.
 pub fn overrides(rule: &Rule, event: &Value) -> Overrides {

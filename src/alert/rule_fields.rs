@@ -173,9 +173,11 @@ fn parameters(rule: &Rule, indices: &[String]) -> Map<String, Value> {
         default(list, json!([]));
     }
     default("type", rule.rule_type().into());
-    if let RuleKind::Query(query) = &rule.kind {
-        default("query", query.query.as_str().into());
-        default("language", serde_json::to_value(query.language).unwrap_or_default());
+    if let Some(query) = rule.kind.query() {
+        default("query", query.into());
+        default("language", json!(rule.kind.language()));
+    }
+    if !matches!(rule.kind, RuleKind::Esql(_) | RuleKind::MachineLearning(_)) {
         default("filters", json!([]));
         default("index", json!(indices));
     }

@@ -1,9 +1,48 @@
-//! Documents that were hits lately. Overlapping windows return the same events again and again;
+//! Documents by name, and documents that were hits lately. Overlapping windows return the same events again and again;
 //! reading and parsing them each time would cost more than finding them.
+
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::{BackendError, DocumentRef};
 use crate::ecs::document::Document;
+use crate::store::batch::Batch;
+
+/// The documents of these names, in the order asked. Reads the ids of every batch of their
+/// indices: for a few documents at a time.
+pub(super) fn by_name(
+    batches: &[Arc<dyn Batch>],
+    names: &[DocumentRef],
+) -> Result<Vec<Option<Document>>, BackendError> {
+    let mut places: FxHashMap<&DocumentRef, Vec<usize>> = FxHashMap::default();
+    for (place, name) in names.iter().enumerate() {
+        places.entry(name).or_default().push(place);
+    }
+    let mut found = vec![None; names.len()];
+    for batch in batches {
+        if !names.iter().any(|name| name.index == *batch.index()) {
+            continue;
+        }
+        let rows: Vec<u32> = (0..u32::try_from(batch.rows()).unwrap_or(u32::MAX)).collect();
+        let mut wanted = Vec::new();
+        for (row, id) in rows.iter().zip(batch.ids(&rows)?) {
+            let name = DocumentRef { index: Arc::clone(batch.index()), id };
+            if let Some(places) = places.get(&name) {
+                wanted.push((*row, places));
+            }
+        }
+        let rows: Vec<u32> = wanted.iter().map(|(row, _)| *row).collect();
+        for ((_, places), document) in wanted.into_iter().zip(batch.documents(&rows)?) {
+            for place in places {
+                if let Some(slot) = found.get_mut(*place) {
+                    *slot = Some(document.clone());
+                }
+            }
+        }
+    }
+    Ok(found)
+}
 
 /// Bounded in bytes; when full, everything not used since the last time it was full goes.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! The embedded store as a backend.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +10,11 @@ use chrono::{DateTime, Utc};
 use super::memory::MemoryBatch;
 use super::search::{SearchOptions, Searcher, Source, finish, groups};
 use super::times::{INGESTED, TIMESTAMP};
-use super::{Backend, BackendError, HitPage, SearchRequest};
+use super::{
+    AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, Each, HitPage, ScanEnd,
+    ScanRequest, SearchRequest,
+};
+use crate::ecs::document::Document;
 use crate::ecs::mapping::Mapping;
 use crate::store::batch::Batch;
 use crate::store::state::{StateDb, alerts_index};
@@ -92,6 +97,41 @@ impl Inner {
             }
         }
         finish(answers)
+    }
+
+    /// What one request sees.
+    fn source_of(&self, request: &SearchRequest) -> Result<Source, BackendError> {
+        let snapshot = self.store.snapshot().map_err(|error| BackendError::Failed(error.to_string()))?;
+        self.source(&snapshot, &[request])
+    }
+
+    fn aggregate(&self, request: &AggregateRequest) -> Result<BucketPage, BackendError> {
+        let source = self.source_of(&request.scope.search(0))?;
+        self.searcher.aggregate(&source, request)
+    }
+
+    fn scan(&self, request: &ScanRequest, each: &mut Each<'_>) -> Result<ScanEnd, BackendError> {
+        let source = self.source_of(&request.scope.search(0))?;
+        self.searcher.scan(&source, request, each)
+    }
+
+    fn get(&self, names: &[DocumentRef]) -> Result<Vec<Option<Document>>, BackendError> {
+        let snapshot = self.store.snapshot().map_err(|error| BackendError::Failed(error.to_string()))?;
+        let mut indices: Vec<Arc<str>> = names.iter().map(|name| Arc::clone(&name.index)).collect();
+        indices.sort();
+        indices.dedup();
+        let mut batches = snapshot.batches(&indices, TimeBounds::default());
+        if let Some(state) = &self.state {
+            for space in indices.iter().filter_map(|index| index.strip_prefix(ALERTS_PREFIX)) {
+                let documents = state
+                    .alert_documents(space, None)
+                    .map_err(|error| BackendError::Failed(error.to_string()))?;
+                if !documents.is_empty() {
+                    batches.push(Arc::new(MemoryBatch::new(documents, &Mapping::ecs())));
+                }
+            }
+        }
+        super::documents::by_name(&batches, names)
     }
 
     /// What requests with equal index patterns see.
@@ -183,6 +223,10 @@ fn alert_spaces(patterns: &[String]) -> Vec<String> {
 
 #[async_trait]
 impl Backend for LocalBackend {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { name: "the embedded store", eql: false, esql: false, anomalies: false }
+    }
+
     async fn mapping(&self, indices: &[String]) -> Result<Arc<Mapping>, BackendError> {
         let snapshot =
             self.inner.store.snapshot().map_err(|error| BackendError::Failed(error.to_string()))?;
@@ -205,6 +249,42 @@ impl Backend for LocalBackend {
                 (0..count).map(|_| failed()).collect()
             }
         }
+    }
+
+    async fn aggregate(&self, request: AggregateRequest) -> Result<BucketPage, BackendError> {
+        self.off(move |inner| inner.aggregate(&request)).await?
+    }
+
+    async fn scan(&self, request: ScanRequest, each: &mut Each<'_>) -> Result<ScanEnd, BackendError> {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return self.inner.scan(&request, each);
+        };
+        let (pages, mut taken) = tokio::sync::mpsc::channel(1);
+        let inner = Arc::clone(&self.inner);
+        let work = runtime.spawn_blocking(move || {
+            // Who takes the pages stops the scan by hanging up.
+            inner.scan(&request, &mut |page| match pages.blocking_send(page) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            })
+        });
+        let mut handed = 0;
+        while let Some(page) = taken.recv().await {
+            handed += page.len() as u64;
+            if each(page).is_break() {
+                taken.close();
+                let end = work
+                    .await
+                    .map_err(|error| BackendError::Failed(format!("the scan did not end: {error}")))??;
+                return Ok(ScanEnd { events: handed, stopped: true, ..end });
+            }
+        }
+        work.await.map_err(|error| BackendError::Failed(format!("the scan did not end: {error}")))?
+    }
+
+    async fn get(&self, names: &[DocumentRef]) -> Result<Vec<Option<Document>>, BackendError> {
+        let names = names.to_vec();
+        self.off(move |inner| inner.get(&names)).await?
     }
 }
 

@@ -9,7 +9,10 @@ use rustc_hash::FxHashMap;
 
 use super::search::{SearchOptions, Searcher, Source, finish, groups};
 use super::times::millis;
-use super::{Backend, BackendError, HitPage, SearchRequest};
+use super::{
+    AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, Each, HitPage, ScanEnd,
+    ScanRequest, SearchRequest,
+};
 use crate::ecs::columns::{ColumnSet, ColumnsBuilder};
 use crate::ecs::document::Document;
 use crate::ecs::flat::FlatDoc;
@@ -75,10 +78,22 @@ impl MemoryBackend {
         let source = self.source(&request.indices, request.now);
         self.searcher.run(&source, &[request])?.pop().ok_or_else(|| BackendError::Failed("no answer".into()))
     }
+
+    /// Groups events without an async runtime.
+    ///
+    /// # Errors
+    /// As [`Backend::aggregate`].
+    pub fn aggregate_now(&self, request: &AggregateRequest) -> Result<BucketPage, BackendError> {
+        self.searcher.aggregate(&self.source(&request.scope.indices, request.scope.now), request)
+    }
 }
 
 #[async_trait]
 impl Backend for MemoryBackend {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { name: "memory", eql: false, esql: false, anomalies: false }
+    }
+
     async fn mapping(&self, _indices: &[String]) -> Result<Arc<Mapping>, BackendError> {
         Ok(self.mapping.clone())
     }
@@ -96,6 +111,23 @@ impl Backend for MemoryBackend {
             self.searcher.answer(&source, &requests, &group, &mut answers);
         }
         finish(answers)
+    }
+
+    async fn aggregate(&self, request: AggregateRequest) -> Result<BucketPage, BackendError> {
+        self.aggregate_now(&request)
+    }
+
+    async fn scan(&self, request: ScanRequest, each: &mut Each<'_>) -> Result<ScanEnd, BackendError> {
+        let source = self.source(&request.scope.indices, request.scope.now);
+        self.searcher.scan(&source, &request, each)
+    }
+
+    async fn get(&self, names: &[DocumentRef]) -> Result<Vec<Option<Document>>, BackendError> {
+        let all: Vec<Arc<dyn Batch>> = {
+            let batches = self.batches.read().unwrap_or_else(PoisonError::into_inner);
+            batches.iter().map(|batch| Arc::clone(batch) as Arc<dyn Batch>).collect()
+        };
+        super::documents::by_name(&all, names)
     }
 }
 

@@ -6,11 +6,14 @@
 //! Invariant: a backend may prune as it likes, but every hit it returns satisfies the reference
 //! evaluator, and it returns all of them.
 
+pub mod aggregate;
+mod buckets;
 mod cache;
 mod documents;
 mod kernels;
 pub mod local;
 pub mod memory;
+mod scan;
 mod search;
 mod times;
 
@@ -23,6 +26,10 @@ use crate::ecs::document::Document;
 use crate::ecs::mapping::Mapping;
 use crate::query::plan::Filter;
 
+pub use aggregate::{
+    AggregateRequest, Bucket, BucketKey, BucketPage, Capabilities, Counted, Each, KeyValue, ScanEnd,
+    ScanRequest, Scope,
+};
 pub use search::SearchOptions;
 
 /// Which time of an event decides whether it lies in a window.
@@ -113,13 +120,35 @@ pub enum BackendError {
     Failed(String),
 }
 
+/// Names one document.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DocumentRef {
+    /// Its concrete index.
+    pub index: Arc<str>,
+    /// Its `_id`.
+    pub id: Arc<str>,
+}
+
 /// Where events live.
+///
+/// Everything here can be asked of Elasticsearch and OpenSearch without scripts; see
+/// [`AggregateRequest`].
 #[async_trait]
 pub trait Backend: Send + Sync {
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
     /// Types of the fields of the indices that `indices` names.
     async fn mapping(&self, indices: &[String]) -> Result<Arc<Mapping>, BackendError>;
     /// One page of hits.
     async fn search(&self, request: SearchRequest) -> Result<HitPage, BackendError>;
     /// Many first pages at once, in the order asked: one scan where the backend can.
     async fn search_many(&self, requests: Vec<SearchRequest>) -> Vec<Result<HitPage, BackendError>>;
+    /// One page of buckets.
+    async fn aggregate(&self, request: AggregateRequest) -> Result<BucketPage, BackendError>;
+    /// Every event, oldest first, page by page; what is equally old is ordered by index and id.
+    async fn scan(&self, request: ScanRequest, each: &mut Each<'_>) -> Result<ScanEnd, BackendError> {
+        scan::by_pages(self, request, each).await
+    }
+    /// Documents by name, in the order asked; `None` where there is none.
+    async fn get(&self, names: &[DocumentRef]) -> Result<Vec<Option<Document>>, BackendError>;
 }

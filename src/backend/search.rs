@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashMap;
 
+use super::buckets::PartCache;
 use super::cache::{Judged, MatchCache};
 use super::documents::DocumentCache;
 use super::kernels::{FilterKey, Kernels, Prepared};
@@ -24,13 +25,15 @@ pub struct SearchOptions {
     pub match_cache: usize,
     /// Bytes of documents that were hits lately; 0 reads them every time.
     pub document_cache: usize,
+    /// Bytes of what whole batches gave when they were aggregated; 0 aggregates afresh every time.
+    pub aggregate_cache: usize,
     /// Whether batches are skipped that cannot hold a match. Never changes a result.
     pub prune: bool,
 }
 
 impl Default for SearchOptions {
     fn default() -> Self {
-        Self { match_cache: 64 << 20, document_cache: 64 << 20, prune: true }
+        Self { match_cache: 64 << 20, document_cache: 64 << 20, aggregate_cache: 64 << 20, prune: true }
     }
 }
 
@@ -59,19 +62,20 @@ pub(super) struct Searcher {
     matches: Mutex<MatchCache>,
     documents: Mutex<DocumentCache>,
     kernels: Mutex<Kernels>,
+    pub(super) parts: Mutex<PartCache>,
 }
 
 /// A match: batch by position, row, place in time.
 #[derive(Debug, Clone, Copy)]
-struct Found {
-    primary: i64,
-    timestamp: i64,
-    batch: u32,
-    row: u32,
+pub(super) struct Found {
+    pub(super) primary: i64,
+    pub(super) timestamp: i64,
+    pub(super) batch: u32,
+    pub(super) row: u32,
 }
 
 /// A page before its documents are read.
-struct Draft {
+pub(super) struct Draft {
     /// In order.
     page: Vec<(Found, SortKey)>,
     total: u64,
@@ -93,7 +97,7 @@ impl Probe for BatchProbe<'_> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -104,6 +108,7 @@ impl Searcher {
             matches: Mutex::new(MatchCache::new(options.match_cache)),
             documents: Mutex::new(DocumentCache::new(options.document_cache)),
             kernels: Mutex::default(),
+            parts: Mutex::new(PartCache::new(options.aggregate_cache)),
         }
     }
 
@@ -148,12 +153,7 @@ impl Searcher {
         source: &Source,
         requests: &[&SearchRequest],
     ) -> Result<Vec<HitPage>, BackendError> {
-        let prepared: Vec<Arc<Prepared>> = {
-            let mut kernels = lock(&self.kernels);
-            let mut known: Option<Arc<[Arc<str>]>> = None;
-            let mut paths = || known.get_or_insert_with(|| source.paths()).clone();
-            requests.iter().map(|r| kernels.prepare(&r.filter, &source.mapping, &mut paths, r.now)).collect()
-        };
+        let prepared = self.prepared(source, requests);
         if let Some(what) = prepared.iter().find_map(|filter| filter.foreign.as_deref()) {
             return Err(BackendError::Unsupported(format!("only a cluster can answer this: {what}")));
         }
@@ -163,6 +163,49 @@ impl Searcher {
             drafts.push(draft(source, request, found)?);
         }
         self.fill(source, drafts)
+    }
+
+    /// The filters of requests, prepared for `source`.
+    pub(super) fn prepared(&self, source: &Source, requests: &[&SearchRequest]) -> Vec<Arc<Prepared>> {
+        let mut kernels = lock(&self.kernels);
+        let mut known: Option<Arc<[Arc<str>]>> = None;
+        let mut paths = || known.get_or_insert_with(|| source.paths()).clone();
+        requests.iter().map(|r| kernels.prepare(&r.filter, &source.mapping, &mut paths, r.now)).collect()
+    }
+
+    /// Shows `each` batch that may hold an event in time: its position, its rows in time, and a
+    /// function that finds those of them that match.
+    pub(super) fn visit(
+        &self,
+        source: &Source,
+        request: &SearchRequest,
+        prepared: &[Arc<Prepared>],
+        mut each: impl FnMut(
+            &Self,
+            u32,
+            &dyn Batch,
+            &Selection,
+            &dyn Fn() -> Result<Vec<u32>, BackendError>,
+        ) -> Result<(), BackendError>,
+    ) -> Result<(), BackendError> {
+        let spec = TimeSpec::of(request);
+        for (position, batch) in (0u32..).zip(&source.batches) {
+            if !spec.may_hold(&**batch) {
+                continue;
+            }
+            let selection = Rc::new(Selection::new(&**batch, &spec)?);
+            if selection.hull.is_empty() {
+                continue;
+            }
+            let judge = || {
+                let asked = [(0, Rc::clone(&selection))];
+                let judged = self.judge(source, &**batch, &[request], prepared, &asked)?;
+                let rows = judged.first().and_then(|judged| judged.within(&selection.hull)).unwrap_or(&[]);
+                Ok(rows.iter().copied().filter(|row| selection.contains(*row)).collect())
+            };
+            each(self, position, &**batch, &selection, &judge)?;
+        }
+        Ok(())
     }
 
     /// The rows in time that match, for each request.
@@ -347,7 +390,7 @@ impl Searcher {
     }
 
     /// Reads the documents of all pages, each once.
-    fn fill(&self, source: &Source, drafts: Vec<Draft>) -> Result<Vec<HitPage>, BackendError> {
+    pub(super) fn fill(&self, source: &Source, drafts: Vec<Draft>) -> Result<Vec<HitPage>, BackendError> {
         let mut wanted: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
         for (found, _) in drafts.iter().flat_map(|draft| &draft.page) {
             wanted.entry(found.batch).or_default().push(found.row);
@@ -440,6 +483,17 @@ fn draft(source: &Source, request: &SearchRequest, mut found: Vec<Found>) -> Res
         .map_or(0, |last| found.partition_point(|f| by_time(time(f), last, descending) != Ordering::Greater));
     found.truncate(reach);
 
+    let mut page = with_ids(source, found)?;
+    if let Some(after) = &request.after {
+        page.retain(|(_, key)| by_key(key, after, descending) == Ordering::Greater);
+    }
+    page.sort_by(|(_, a), (_, b)| by_key(a, b, descending));
+    page.truncate(request.size);
+    Ok(Draft { page, total })
+}
+
+/// What was found with its place in the order.
+fn with_ids(source: &Source, found: Vec<Found>) -> Result<Vec<(Found, SortKey)>, BackendError> {
     let mut by_batch: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
     for one in &found {
         by_batch.entry(one.batch).or_default().push(one.row);
@@ -461,11 +515,15 @@ fn draft(source: &Source, request: &SearchRequest, mut found: Vec<Found>) -> Res
         let index = batch.index().clone();
         page.push((one, SortKey { primary: one.primary, timestamp: one.timestamp, index, id }));
     }
-    if let Some(after) = &request.after {
-        page.retain(|(_, key)| by_key(key, after, descending) == Ordering::Greater);
-    }
-    page.sort_by(|(_, a), (_, b)| by_key(a, b, descending));
-    page.truncate(request.size);
+    Ok(page)
+}
+
+/// The first `size` of what was found, oldest first.
+pub(super) fn keyed(source: &Source, found: Vec<Found>, size: usize) -> Result<Draft, BackendError> {
+    let total = found.len() as u64;
+    let mut page = with_ids(source, found)?;
+    page.sort_by(|(_, a), (_, b)| by_key(a, b, false));
+    page.truncate(size);
     Ok(Draft { page, total })
 }
 

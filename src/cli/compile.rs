@@ -129,18 +129,12 @@ impl Compiler<'_> {
     }
 
     fn rule(&self, rule: &Rule) -> Result<Compiled, CliError> {
-        let (text, runs) = match &rule.kind {
-            RuleKind::Query(query) if query.language == RuleLanguage::Kuery => (query.query.as_str(), true),
-            RuleKind::Unsupported { query: Some(query), language: Some(language), .. }
-                if language == "kuery" =>
-            {
-                (query.as_str(), false)
-            }
-            RuleKind::Query(_) => return Err(not_yet(rule, "Lucene queries are")),
-            RuleKind::Unsupported { rule_type, .. } => {
-                return Err(not_yet(rule, &format!("`{rule_type}` rules are")));
-            }
+        let text = match rule.kind.events() {
+            Some(query) if query.language == RuleLanguage::Kuery => query.query.as_str(),
+            Some(_) => return Err(not_yet(rule, "Lucene queries are")),
+            None => return Err(not_yet(rule, &format!("`{}` rules are", rule.rule_type()))),
         };
+        let runs = matches!(rule.kind, RuleKind::Query(_));
         let (expr, query) = self.parse(text)?;
         if !runs {
             self.context.warn(format!(

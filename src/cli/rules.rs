@@ -14,7 +14,7 @@ use crate::rule::check;
 use crate::rule::docs;
 use crate::rule::load::RuleHead;
 use crate::rule::load::files::{load_paths, text_of};
-use crate::rule::model::{Rule, RuleKind, Schedule};
+use crate::rule::model::{Rule, Schedule};
 use crate::rule::set::{FileReport, RuleSet};
 
 /// Check, list and show rules
@@ -392,10 +392,7 @@ fn list(set: &RuleSet, markdown: bool, context: &Context) -> Result<Outcome, Cli
             rule_id: &rule.rule_id,
             name: &rule.name,
             rule_type: rule.rule_type(),
-            language: match &rule.kind {
-                RuleKind::Query(_) => Some("kuery"),
-                RuleKind::Unsupported { language, .. } => language.as_deref(),
-            },
+            language: rule.kind.language(),
             enabled: enabled(rule),
             runs: set.plan(&rule.rule_id).is_some(),
             severity: rule.severity.as_str(),

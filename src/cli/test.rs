@@ -18,7 +18,7 @@ use crate::ingest::formats::Format as InputFormat;
 use crate::ingest::reader::{DocumentSink, ReadOptions, Reader, Reject};
 use crate::rule::compiled::CompiledRule;
 use crate::rule::load::files::load_paths;
-use crate::rule::model::{DEFAULT_INDEX, RuleKind};
+use crate::rule::model::DEFAULT_INDEX;
 use crate::rule::set::{FileReport, RuleSet};
 use crate::rule::testfile;
 
@@ -165,10 +165,7 @@ fn test_file(
 
 /// The condition at a place of the query, and where that is in the file.
 fn untested(rule: &CompiledRule, span: Option<Span>, path: &Path) -> Untested {
-    let RuleKind::Query(parameters) = &rule.rule.kind else {
-        return Untested { condition: String::new(), line: None, column: None };
-    };
-    let query = &parameters.query;
+    let query = rule.rule.kind.query().unwrap_or_default();
     let condition =
         span.and_then(|span| query.get(span.start..span.end)).unwrap_or("a Kibana filter").to_owned();
     // The query stands in the file as it is, except in one-line strings with escapes.

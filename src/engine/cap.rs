@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::alert::evidence::Evidence;
 use crate::base::limits::{BACKLOG_CAPS, BACKLOG_HOURS};
-use crate::ecs::document::Document;
 use crate::store::state::{BacklogCounts, BacklogEntry};
 
 /// What becomes of candidates over the cap.
@@ -18,11 +18,11 @@ pub enum CapBehaviour {
     Drop,
 }
 
-/// A hit with the id of the alert it would be.
+/// What was found with the id of the alert it would be.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Candidate {
     pub alert: Arc<str>,
-    pub document: Document,
+    pub evidence: Evidence,
     /// Primary time, ms since the epoch: the order of candidates.
     pub position: i64,
     /// `@timestamp`, ms since the epoch.
@@ -39,8 +39,9 @@ pub(super) struct Sorter {
     slot: i64,
     chosen: Vec<Candidate>,
     over: Vec<Candidate>,
-    /// Over the cap and more than could ever be kept: counted only.
+    /// Over the cap and not to be kept: more than could ever be, or not plain events.
     lost: u64,
+    left_out: HashSet<Arc<str>>,
     candidates: u64,
     duplicates: u64,
     capped: u64,
@@ -55,6 +56,8 @@ pub(super) struct Sorter {
 pub(super) struct Sorted {
     pub chosen: Vec<Candidate>,
     pub kept: Vec<BacklogEntry>,
+    /// Candidates over the cap that cannot wait: they are made of more than one event.
+    pub left_out: HashSet<Arc<str>>,
     pub settled: Vec<Arc<str>>,
     pub candidates: u64,
     pub duplicates: u64,
@@ -82,6 +85,7 @@ impl Sorter {
             chosen: Vec::new(),
             over: Vec::new(),
             lost: 0,
+            left_out: HashSet::new(),
             candidates: 0,
             duplicates: 0,
             capped: 0,
@@ -118,7 +122,10 @@ impl Sorter {
                 if self.waiting.contains_key(&hit.alert) {
                     continue;
                 }
-                if self.behaviour == CapBehaviour::Keep && self.over.len() < self.room() {
+                if hit.evidence.plain().is_none() {
+                    self.left_out.insert(hit.alert);
+                    self.lost += 1;
+                } else if self.behaviour == CapBehaviour::Keep && self.over.len() < self.room() {
                     self.over.push(hit);
                 } else {
                     self.lost += 1;
@@ -167,7 +174,7 @@ impl Sorter {
             alerted += 1;
             self.chosen.push(Candidate {
                 alert: entry.alert,
-                document: entry.document,
+                evidence: Evidence::hit(entry.document),
                 position: entry.position,
                 event_time: entry.event_time,
             });
@@ -180,13 +187,15 @@ impl Sorter {
                 .over
                 .into_iter()
                 .take(room)
-                .map(|candidate| BacklogEntry {
-                    rule: Arc::clone(&self.rule),
-                    alert: candidate.alert,
-                    since: self.slot,
-                    position: candidate.position,
-                    event_time: candidate.event_time,
-                    document: candidate.document,
+                .filter_map(|candidate| {
+                    Some(BacklogEntry {
+                        rule: Arc::clone(&self.rule),
+                        alert: candidate.alert,
+                        since: self.slot,
+                        position: candidate.position,
+                        event_time: candidate.event_time,
+                        document: candidate.evidence.plain()?.clone(),
+                    })
                 })
                 .collect();
             self.expired += self.lost;
@@ -195,6 +204,7 @@ impl Sorter {
         Sorted {
             chosen: self.chosen,
             kept,
+            left_out: self.left_out,
             settled: self.settled,
             candidates: self.candidates,
             duplicates: self.duplicates,
@@ -208,12 +218,13 @@ impl Sorter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ecs::document::Document;
     use proptest::prelude::*;
 
     fn candidate(n: u32) -> Candidate {
         Candidate {
             alert: format!("a{n}").into(),
-            document: Document::new("i", n.to_string(), serde_json::Value::Null),
+            evidence: Evidence::hit(Document::new("i", n.to_string(), serde_json::Value::Null)),
             position: i64::from(n),
             event_time: i64::from(n),
         }

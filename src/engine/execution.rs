@@ -2,22 +2,24 @@
 
 use std::sync::Arc;
 
-use super::cap::{Candidate, Sorted, Sorter};
+use super::cap::Candidate;
 use super::errand::Survey;
-use super::outcome::{Log, counted};
+use super::kinds;
+use super::outcome::Log;
 use super::plan::Plan;
 use super::run::{Due, Engine};
 use super::settings::Trigger;
+use super::stages::Stages;
 use super::unwind::{blocking, caught};
-use crate::alert::ancestors::descends_from;
-use crate::alert::build::{Occasion, alert_id, build};
-use crate::alert::rule_fields::RuleFields;
-use crate::backend::{BackendError, Hit, HitPage, SearchRequest};
+use crate::alert::build::{Occasion, build_all};
+use crate::backend::{BackendError, HitPage};
 use crate::base::intervals::Intervals;
 use crate::base::ledger::Ledger;
 use crate::base::window::Window;
 use crate::rule::evaluation::Evaluation;
-use crate::store::state::{AlertRow, ExecutionCommit, ExecutionRecord, RuleState, Status};
+use crate::store::state::{
+    AlertRow, BacklogEntry, ExecutionCommit, ExecutionRecord, Memory, RuleState, Status,
+};
 
 /// An execution that has been planned.
 #[derive(Debug, Clone)]
@@ -30,21 +32,43 @@ pub(super) struct Task {
     pub backlog: bool,
 }
 
+/// What an execution leaves behind.
+struct Judged {
+    record: ExecutionRecord,
+    alerts: Vec<AlertRow>,
+    kept: Vec<BacklogEntry>,
+    settled: Vec<Arc<str>>,
+    /// What the rule puts down for later executions.
+    memory: Vec<Memory>,
+}
+
+impl Judged {
+    fn nothing(record: ExecutionRecord) -> Self {
+        Self { record, alerts: Vec::new(), kept: Vec::new(), settled: Vec::new(), memory: Vec::new() }
+    }
+}
+
 impl Engine {
-    /// Takes an execution from the first page of its hits to what is to be committed.
-    pub(super) async fn finish(&self, task: Task, page: Result<HitPage, BackendError>) -> ExecutionCommit {
+    /// Takes an execution to what is to be committed. `first` is the first page of its hits, of
+    /// rules that are searched together.
+    pub(super) async fn finish(
+        &self,
+        task: Task,
+        first: Option<Result<HitPage, BackendError>>,
+    ) -> ExecutionCommit {
         let Task { due, uuid, log, .. } = &task;
         let (due, uuid, failing) = (due.clone(), Arc::clone(uuid), log.clone());
         let (window, indices) = (task.plan.window, Arc::clone(&task.plan.request.indices));
-        let result = tokio::time::timeout(self.settings.timeout, self.judge(task, page)).await;
-        let (mut record, alerts, sorted) = match result {
+        let result = tokio::time::timeout(self.settings.timeout, self.judge(task, first)).await;
+        let judged = match result {
             Ok(Ok(done)) => done,
-            Ok(Err(error)) => (failing.failed(error), Vec::new(), None),
+            Ok(Err(error)) => Judged::nothing(failing.failed(error)),
             Err(_) => {
                 let error = format!("not finished within {} seconds", self.settings.timeout.as_secs());
-                (failing.failed(error), Vec::new(), None)
+                Judged::nothing(failing.failed(error))
             }
         };
+        let Judged { mut record, alerts, kept, settled, memory } = judged;
         let mut state = self.next_state(&due, &uuid, &record, Some(window));
         let survey = due.errand.as_ref().and_then(|errand| errand.survey);
         if let Some(survey) = survey.filter(|_| record.status != Status::Failed) {
@@ -54,63 +78,36 @@ impl Engine {
                 Err(error) => record.warnings.push(error),
             }
         }
-        let (kept, settled) = sorted.map_or_else(Default::default, |s| (s.kept, s.settled));
-        ExecutionCommit { record, alerts, state: Some(state), kept, settled, memory: Vec::new() }
+        ExecutionCommit { record, alerts, state: Some(state), kept, settled, memory }
     }
 
     async fn judge(
         &self,
         mut task: Task,
-        page: Result<HitPage, BackendError>,
-    ) -> Result<(ExecutionRecord, Vec<AlertRow>, Option<Sorted>), String> {
-        let mut page = page.map_err(|error| error.to_string())?;
-        if page.indices == 0 {
+        first: Option<Result<HitPage, BackendError>>,
+    ) -> Result<Judged, String> {
+        let Some(plan) = task.due.plan.clone() else {
+            return Err("the rule has no plan".to_owned());
+        };
+        // Most executions find nothing, and cost nothing more.
+        if let Some(Ok(page)) = &first
+            && page.hits.is_empty()
+            && page.indices > 0
+            && !task.backlog
+        {
+            self.check_time_field(&mut task).await?;
+            return Ok(Judged::nothing(task.log.ended()));
+        }
+        let mut stages = Stages::new(self, &task).await?;
+        let found = kinds::find(self, &mut task, &plan, first, &mut stages).await?;
+        if found.indices == 0 {
             let patterns = task.plan.request.indices.join(", ");
-            let record =
-                task.log.without_search(Status::NoDataSource, format!("no index matches `{patterns}`"));
-            return Ok((record, Vec::new(), None));
+            let why = format!("no index matches `{patterns}`");
+            return Ok(Judged::nothing(task.log.without_search(Status::NoDataSource, why)));
         }
         self.check_time_field(&mut task).await?;
-        if page.hits.is_empty() && !task.backlog {
-            return Ok((task.log.ended(), Vec::new(), None));
-        }
-        let rule = Arc::new(self.rule_fields(&task));
-        let slot = task.due.slot.timestamp_millis();
-        let (cap, behaviour) = (task.plan.cap, self.settings.capped);
-        let waiting = if task.backlog {
-            caught(self.state.backlog(&task.uuid)).await?.map_err(|error| error.to_string())?
-        } else {
-            Vec::new()
-        };
-        let mut sorter = Sorter::new(Arc::clone(&task.uuid), slot, cap, behaviour, waiting);
-        let mut own = 0;
-        let oldest = task.due.errand.as_ref().and_then(|errand| errand.oldest);
-        let oldest = oldest.map_or(i64::MIN, |at| at.timestamp_millis());
-        loop {
-            let full = page.hits.len() >= task.plan.request.size;
-            let after = page.hits.last().map(|hit| hit.sort.clone());
-            let (fields, hits) = (Arc::clone(&rule), page.hits);
-            let (candidates, skipped) = blocking(move || candidates(&fields, hits, oldest)).await?;
-            let ids = candidates.iter().map(|c| Arc::clone(&c.alert)).collect();
-            let existing = caught(self.alerts.existing(ids)).await?.map_err(|error| error.to_string())?;
-            own += skipped;
-            sorter.take(candidates, &existing);
-            if !full {
-                break;
-            }
-            let request = SearchRequest { after, ..task.plan.request.clone() };
-            page = caught(self.backend.search(request)).await?.map_err(|error| error.to_string())?;
-        }
-        let mut existing = std::collections::HashSet::new();
-        if sorter.wants_waiting() {
-            let ids = sorter.waiting().cloned().collect();
-            existing = caught(self.alerts.existing(ids)).await?.map_err(|error| error.to_string())?;
-        }
-        let mut sorted = sorter.finish(&existing);
-        task.log.count(&sorted, cap, behaviour);
-        if own > 0 {
-            tracing::debug!(rule = %task.due.rule.rule_id, "left out {} of the rule's own", counted(own, "alert"));
-        }
+        let (rule, mut sorted) = stages.finish().await?;
+        task.log.count(&sorted, task.plan.cap, self.settings.capped);
         let chosen = std::mem::take(&mut sorted.chosen);
         let trigger = task.due.trigger(self.settings.trigger);
         let occasion = Occasion {
@@ -122,15 +119,13 @@ impl Engine {
             space: Arc::clone(&self.settings.space),
         };
         let alerts = blocking(move || {
-            chosen.iter().map(|c| build(&rule, &c.document, c.event_time, &occasion)).collect::<Vec<_>>()
+            let build = |c: &Candidate| build_all(&rule, &c.alert, &c.evidence, c.event_time, &occasion);
+            chosen.iter().flat_map(build).collect::<Vec<_>>()
         })
         .await?;
-        Ok((task.log.ended(), alerts, Some(sorted)))
-    }
-
-    fn rule_fields(&self, task: &Task) -> RuleFields {
-        let Settings { space, version, .. } = &self.settings;
-        RuleFields::new(&task.due.rule, space, version, &task.plan.request.indices)
+        let memory = found.memory.settle(&sorted.left_out);
+        let record = task.log.ended();
+        Ok(Judged { record, alerts, kept: sorted.kept, settled: sorted.settled, memory })
     }
 
     /// Warns when the field that decides about time is known nowhere: then either the fallback
@@ -195,29 +190,4 @@ fn reopen(ledger: &mut Ledger, changed: &Intervals, due: &Due, survey: Survey) {
         ledger.enter(&due.rule.origin.hash, errand.proves);
     }
     ledger.arrivals = Some(survey.arrived.to.timestamp_millis().saturating_add(1));
-}
-
-use super::settings::Settings;
-
-/// The hits that are candidates, and how many are not because they descend from the rule itself.
-/// Events from before `oldest` (ms since the epoch) are not looked at.
-fn candidates(rule: &RuleFields, hits: Vec<Hit>, oldest: i64) -> (Vec<Candidate>, u64) {
-    let mut own = 0;
-    let mut candidates = Vec::with_capacity(hits.len());
-    for Hit { document, sort } in hits {
-        if sort.timestamp < oldest {
-            continue;
-        }
-        if descends_from(&document, &rule.uuid) {
-            own += 1;
-            continue;
-        }
-        candidates.push(Candidate {
-            alert: alert_id(rule, &document.index, &document.id),
-            document,
-            position: sort.primary,
-            event_time: sort.timestamp,
-        });
-    }
-    (candidates, own)
 }

@@ -11,10 +11,12 @@
 mod cap;
 mod errand;
 mod execution;
+mod kinds;
 mod outcome;
 mod plan;
 mod run;
 mod settings;
+mod stages;
 mod survey;
 mod unwind;
 

@@ -113,7 +113,8 @@ impl<'f> RuleTest<'f> {
 
     /// Runs every case with the rule's own query.
     pub fn run(&self) -> Vec<CaseReport> {
-        let filter = &self.rule.filter;
+        let all = Arc::new(Filter::new(Node::All));
+        let filter = self.rule.plan.filter().unwrap_or(&all);
         self.cases
             .iter()
             .map(|prepared| {
@@ -136,7 +137,8 @@ impl<'f> RuleTest<'f> {
         let passes = |filter: &Arc<Filter>| {
             self.cases.iter().all(|prepared| self.judge(prepared, filter, false).is_empty())
         };
-        mutants(&self.rule.filter).into_iter().filter(|mutant| passes(&mutant.filter)).collect()
+        let Some(filter) = self.rule.plan.filter() else { return Vec::new() };
+        mutants(filter).into_iter().filter(|mutant| passes(&mutant.filter)).collect()
     }
 
     /// Searches the case's events and compares with what it expects.

@@ -8,15 +8,16 @@ use chrono::{DateTime, Utc};
 
 use super::errand::Errand;
 use super::execution::Task;
+use super::kinds;
 use super::outcome::Log;
 use super::plan::{plan, reads_alerts};
 use super::settings::{Settings, Trigger};
 use super::unwind::caught;
-use crate::backend::{Backend, BackendError, HitPage};
+use crate::backend::{Backend, BackendError, HitPage, SearchRequest};
 use crate::base::clock::Clock;
-use crate::query::plan::Filter;
-use crate::rule::compiled::CompiledRule;
-use crate::rule::model::{Rule, RuleKind};
+use crate::query::plan::{Filter, Node};
+use crate::rule::compiled::{self, CompiledPlan, CompiledRule};
+use crate::rule::model::Rule;
 use crate::store::state::{
     AlertSink, ExecutionCommit, ExecutionRecord, LocalState, RuleState, StateDb, StateError, StateStore,
     Status,
@@ -31,7 +32,7 @@ pub struct Due {
     /// The rule.
     pub rule: Arc<Rule>,
     /// What it searches for; `None`: this version cannot run it.
-    pub filter: Option<Arc<Filter>>,
+    pub plan: Option<CompiledPlan>,
     /// The slot: "now" of the rule's window and of date math in its query.
     pub slot: DateTime<Utc>,
     /// What it is for, where that is not simply the rule's own window at the slot.
@@ -41,7 +42,7 @@ pub struct Due {
 impl Due {
     /// A rule that runs.
     pub fn compiled(rule: &CompiledRule, slot: DateTime<Utc>) -> Self {
-        Self { rule: Arc::clone(&rule.rule), filter: Some(Arc::clone(&rule.filter)), slot, errand: None }
+        Self { rule: Arc::clone(&rule.rule), plan: Some(rule.plan.clone()), slot, errand: None }
     }
 
     /// A rule that runs an errand.
@@ -56,7 +57,7 @@ impl Due {
 
     /// A rule that this version cannot run.
     pub fn not_run(rule: &Arc<Rule>, slot: DateTime<Utc>) -> Self {
-        Self { rule: Arc::clone(rule), filter: None, slot, errand: None }
+        Self { rule: Arc::clone(rule), plan: None, slot, errand: None }
     }
 }
 
@@ -180,9 +181,12 @@ impl Engine {
                 memory: Vec::new(),
             })
         };
-        let Some(filter) = &due.filter else {
-            return Err(end(log.without_search(Status::NotRun, why_not_run(&due.rule))));
+        let Some(compiled) = &due.plan else {
+            let why = compiled::plan(&due.rule).err().map_or_else(String::new, |why| why.to_string());
+            return Err(end(log.without_search(Status::NotRun, why)));
         };
+        let all = Arc::new(Filter::new(Node::All));
+        let filter = compiled.filter().unwrap_or(&all);
         let mut warnings = Vec::new();
         let mut plan = match plan(&due.rule, filter, due.slot, &self.settings, |w| warnings.push(w)) {
             Ok(plan) => plan,
@@ -241,26 +245,32 @@ impl Engine {
         })
     }
 
-    /// The first page of every task. Where the common search breaks off or takes too long, each
-    /// rule is searched alone, so that only the one at fault fails.
-    async fn first_pages(&self, tasks: &[(usize, Task)]) -> Vec<Result<HitPage, BackendError>> {
-        if tasks.is_empty() {
+    /// The first page of every task that starts with one. Where the common search breaks off or
+    /// takes too long, each rule is searched alone, so that only the one at fault fails.
+    async fn first_pages(&self, tasks: &[(usize, Task)]) -> Vec<Option<Result<HitPage, BackendError>>> {
+        let starts = |task: &Task| task.due.plan.as_ref().is_some_and(kinds::first_page);
+        let asking = tasks.iter().map(|(_, task)| task).filter(|task| starts(task));
+        let requests: Vec<_> = asking.map(|task| task.plan.request.clone()).collect();
+        let mut pages = self.searched_together(requests).await.into_iter();
+        tasks.iter().map(|(_, task)| if starts(task) { pages.next() } else { None }).collect()
+    }
+
+    async fn searched_together(&self, requests: Vec<SearchRequest>) -> Vec<Result<HitPage, BackendError>> {
+        if requests.is_empty() {
             return Vec::new();
         }
-        let requests: Vec<_> = tasks.iter().map(|(_, task)| task.plan.request.clone()).collect();
-        let together =
-            tokio::time::timeout(self.settings.timeout, caught(self.backend.search_many(requests))).await;
-        match together {
-            Ok(Ok(pages)) if pages.len() == tasks.len() => return pages,
-            Ok(Ok(pages)) => tracing::error!("{} searches, {} answers", tasks.len(), pages.len()),
+        let search = caught(self.backend.search_many(requests.clone()));
+        match tokio::time::timeout(self.settings.timeout, search).await {
+            Ok(Ok(pages)) if pages.len() == requests.len() => return pages,
+            Ok(Ok(pages)) => tracing::error!("{} searches, {} answers", requests.len(), pages.len()),
             Ok(Err(error)) => {
                 tracing::error!(error, "a search of many rules broke off: each is searched alone");
             }
             Err(_) => tracing::error!("a search of many rules took too long: each is searched alone"),
         }
-        let mut pages = Vec::with_capacity(tasks.len());
-        for (_, task) in tasks {
-            let search = caught(self.backend.search(task.plan.request.clone()));
+        let mut pages = Vec::with_capacity(requests.len());
+        for request in requests {
+            let search = caught(self.backend.search(request));
             pages.push(match tokio::time::timeout(self.settings.timeout, search).await {
                 Ok(Ok(page)) => page,
                 Ok(Err(error)) => Err(BackendError::Failed(error)),
@@ -328,18 +338,6 @@ impl Book {
     fn done(&mut self, place: usize, record: ExecutionRecord) {
         if let Some(slot) = self.records.get_mut(place) {
             *slot = Some(record);
-        }
-    }
-}
-
-fn why_not_run(rule: &Rule) -> String {
-    match &rule.kind {
-        RuleKind::Query(query) => {
-            let language = serde_json::to_value(query.language).unwrap_or_default();
-            format!("rules in {} are not run by this version", language.as_str().unwrap_or("this language"))
-        }
-        RuleKind::Unsupported { rule_type, .. } => {
-            format!("rules of type `{rule_type}` are not run by this version")
         }
     }
 }

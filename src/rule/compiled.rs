@@ -1,7 +1,8 @@
-//! [`CompiledRule`]: a rule with its query as a plan.
+//! [`CompiledRule`]: a rule with its queries as plans.
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::diagnostic::Diagnostic;
@@ -10,6 +11,7 @@ use crate::query::lang::kql;
 use crate::query::plan::{Filter, Node};
 
 use super::filters;
+use super::kind::{Cardinality, Language, QueryParams};
 use super::model::{Rule, RuleKind};
 
 /// A rule that runs, and what it searches for.
@@ -17,21 +19,79 @@ use super::model::{Rule, RuleKind};
 pub struct CompiledRule {
     /// The rule.
     pub rule: Arc<Rule>,
-    /// Its query and its filters.
+    /// What it searches for.
+    pub plan: CompiledPlan,
+}
+
+/// What a rule searches for, ready to run. Cheap to clone.
+///
+/// A rule type that runs has a variant here and a function in `engine::kinds`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum CompiledPlan {
+    /// Each event that matches is a candidate.
+    Search(Arc<Filter>),
+    /// Events that match are counted by the values of some fields.
+    Threshold(Arc<ThresholdPlan>),
+    /// Values of some fields that no event that matches had before.
+    NewTerms(Arc<NewTermsPlan>),
+}
+
+impl CompiledPlan {
+    /// Which events the rule looks at, where one filter says so.
+    pub fn filter(&self) -> Option<&Arc<Filter>> {
+        match self {
+            Self::Search(filter) => Some(filter),
+            Self::Threshold(plan) => Some(&plan.filter),
+            Self::NewTerms(plan) => Some(&plan.filter),
+        }
+    }
+
+    /// The same plan over other events.
+    #[must_use]
+    pub fn with_filter(&self, filter: Arc<Filter>) -> Self {
+        match self {
+            Self::Search(_) => Self::Search(filter),
+            Self::Threshold(plan) => Self::Threshold(Arc::new(ThresholdPlan { filter, ..(**plan).clone() })),
+            Self::NewTerms(plan) => Self::NewTerms(Arc::new(NewTermsPlan { filter, ..(**plan).clone() })),
+        }
+    }
+}
+
+/// What a threshold rule counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThresholdPlan {
+    /// Which events count.
     pub filter: Arc<Filter>,
+    /// Fields whose values events are grouped by; none: all events are one group.
+    pub fields: Arc<[Arc<str>]>,
+    /// How many events a group needs, at least 1.
+    pub value: u64,
+    /// How many distinct values of a field it needs besides.
+    pub cardinality: Option<Cardinality>,
+}
+
+/// What a new-terms rule looks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewTermsPlan {
+    /// Which events are looked at.
+    pub filter: Arc<Filter>,
+    /// Fields whose values together make a term, 1 to 3.
+    pub fields: Arc<[Arc<str>]>,
+    /// Start of the history, date math.
+    pub history_start: String,
 }
 
 /// Why a rule has no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    /// The query is wrong; the diagnostic's span lies in the query.
-    #[error("{0}")]
-    Query(Diagnostic),
-    /// The filter of this position cannot be evaluated.
-    #[error("filter {0}: {1}")]
-    Filter(usize, DslError),
-    /// The rule's type or language does not run yet.
-    #[error("{0} rules do not run yet")]
+    /// The query in this field of the rule is wrong; the diagnostic's span lies in the query.
+    #[error("{1}")]
+    Query(&'static str, Diagnostic),
+    /// The filter of this position in this field of the rule cannot be evaluated.
+    #[error("{0}[{1}]: {2}")]
+    Filter(&'static str, usize, DslError),
+    /// The rule's type or language does not run yet; in words, what.
+    #[error("{0} do not run yet")]
     NotRunYet(String),
 }
 
@@ -40,19 +100,56 @@ pub enum CompileError {
 /// # Errors
 /// Why it has no plan.
 pub fn compile(rule: &Arc<Rule>) -> Result<CompiledRule, CompileError> {
-    let RuleKind::Query(parameters) = &rule.kind else {
-        return Err(CompileError::NotRunYet(rule.rule_type().to_owned()));
-    };
-    let filter = plan(&parameters.query, &rule.filters)?;
-    Ok(CompiledRule { rule: Arc::clone(rule), filter: Arc::new(filter) })
+    Ok(CompiledRule { rule: Arc::clone(rule), plan: plan(rule)? })
 }
 
-/// One plan of a KQL query and Kibana filters.
-pub(super) fn plan(query: &str, objects: &[Value]) -> Result<Filter, CompileError> {
-    let query = kql::parse_filter(query).map_err(CompileError::Query)?;
+/// What a rule searches for.
+///
+/// # Errors
+/// Why it has no plan.
+pub fn plan(rule: &Rule) -> Result<CompiledPlan, CompileError> {
+    let events = |query| Ok::<_, CompileError>(Arc::new(filter("query", query, "filters", &rule.filters)?));
+    Ok(match &rule.kind {
+        RuleKind::Query(query) => CompiledPlan::Search(events(query)?),
+        RuleKind::SavedQuery(params) => CompiledPlan::Search(events(&params.query)?),
+        RuleKind::Threshold(params) => CompiledPlan::Threshold(Arc::new(ThresholdPlan {
+            filter: events(&params.query)?,
+            fields: names(&params.fields),
+            value: params.value,
+            cardinality: params.cardinality.clone(),
+        })),
+        RuleKind::NewTerms(params) => CompiledPlan::NewTerms(Arc::new(NewTermsPlan {
+            filter: events(&params.query)?,
+            fields: names(&params.fields),
+            history_start: params.history_start.clone(),
+        })),
+        RuleKind::Eql(_) | RuleKind::Esql(_) | RuleKind::ThreatMatch(_) | RuleKind::MachineLearning(_) => {
+            return Err(CompileError::NotRunYet(format!("rules of type `{}`", rule.rule_type())));
+        }
+    })
+}
+
+fn names(fields: &[String]) -> Arc<[Arc<str>]> {
+    fields.iter().map(|field| Arc::from(field.as_str())).collect()
+}
+
+/// One filter of a query and Kibana filters; the keys say in which fields of the rule they stand.
+pub(super) fn filter(
+    key: &'static str,
+    query: &QueryParams,
+    filters_key: &'static str,
+    objects: &[Value],
+) -> Result<Filter, CompileError> {
+    let query = match query.language {
+        Language::Kuery => {
+            kql::parse_filter(&query.query).map_err(|found| CompileError::Query(key, found))?
+        }
+        Language::Lucene => return Err(CompileError::NotRunYet("rules in Lucene".to_owned())),
+    };
     let mut parts = Vec::with_capacity(objects.len());
     for (position, object) in objects.iter().enumerate() {
-        parts.extend(filters::filter(object).map_err(|error| CompileError::Filter(position, error))?);
+        let part = filters::filter(object);
+        parts.extend(part.map_err(|error| CompileError::Filter(filters_key, position, error))?);
     }
     if parts.is_empty() {
         return Ok(query);

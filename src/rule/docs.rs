@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::model::{Rule, RuleKind, Schedule};
+use super::model::{Rule, Schedule};
 use super::set::RuleSet;
 
 /// One rule in full: what it looks for, when, and its guides.
@@ -34,7 +34,7 @@ pub fn rule(rule: &Rule) -> String {
             format!("`{}`", rule.origin.path.display())
         },
     );
-    if let Some(query) = query(rule) {
+    if let Some(query) = rule.kind.query() {
         write!(text, "\n## Query\n\n```\n{}\n```\n", query.trim()).ok();
     }
     if !rule.false_positives.is_empty() {
@@ -88,12 +88,11 @@ pub fn catalogue(set: &RuleSet) -> String {
 }
 
 fn rule_type(rule: &Rule) -> String {
-    match &rule.kind {
-        RuleKind::Query(_) => String::from("query (KQL)"),
-        RuleKind::Unsupported { rule_type, language: Some(language), .. } => {
-            format!("{rule_type} ({language}), not run yet")
-        }
-        RuleKind::Unsupported { rule_type, .. } => format!("{rule_type}, not run yet"),
+    let runs = if super::compiled::plan(rule).is_ok() { "" } else { ", not run yet" };
+    match rule.kind.language() {
+        Some("kuery") => format!("{} (KQL){runs}", rule.rule_type()),
+        Some(language) => format!("{} ({language}){runs}", rule.rule_type()),
+        None => format!("{}{runs}", rule.rule_type()),
     }
 }
 
@@ -108,13 +107,6 @@ fn runs(rule: &Rule) -> String {
 
 fn time_field(rule: &Rule) -> String {
     rule.timestamp_override.as_ref().map_or_else(String::new, |field| format!(" by `{field}`"))
-}
-
-fn query(rule: &Rule) -> Option<&str> {
-    match &rule.kind {
-        RuleKind::Query(parameters) => Some(&parameters.query),
-        RuleKind::Unsupported { query, .. } => query.as_deref(),
-    }
 }
 
 /// Techniques (the finest ones) with links, after their tactic.

@@ -13,6 +13,7 @@ pub mod compiled;
 pub mod docs;
 pub mod evaluation;
 pub mod filters;
+pub mod kind;
 pub mod load;
 pub mod model;
 pub mod parameters;

@@ -8,6 +8,11 @@ use serde_json::Value;
 
 use super::parameters::Parameters;
 
+pub use super::kind::{
+    Cardinality, EqlParams, EsqlParams, Language, MachineLearningParams, MissingFields, NewTermsParams,
+    QueryParams, RuleKind, SavedQueryParams, Suppression, ThreatMapping, ThreatMatchParams, ThresholdParams,
+};
+
 /// A detection rule. Definition only: whether it ran, and how, is state of the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
@@ -71,8 +76,8 @@ pub struct Rule {
     pub filters: Vec<Value>,
     /// Exception lists it refers to, as given.
     pub exceptions_list: Vec<Value>,
-    /// Alert suppression, as given.
-    pub alert_suppression: Option<Value>,
+    /// Which of its alerts are folded into one.
+    pub alert_suppression: Option<Suppression>,
     /// Every field of the rule in Kibana's `snake_case` form, unknown ones included: what
     /// `kibana.alert.rule.parameters` and exports are made of. The guides ([`Rule::note`],
     /// [`Rule::setup`]) are read from it.
@@ -95,41 +100,6 @@ pub const DEFAULT_INDEX: [&str; 9] = [
     "winlogbeat-*",
     "-*elastic-cloud-logs-*",
 ];
-
-/// What a rule searches for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum RuleKind {
-    /// A query, each hit an alert.
-    Query(QueryParams),
-    /// A type that loads but that this version does not run.
-    Unsupported {
-        /// The rule's `type`.
-        rule_type: String,
-        /// Its query, where it has one.
-        query: Option<String>,
-        /// Its language, where it has one.
-        language: Option<String>,
-    },
-}
-
-/// Parameters of a `query` rule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct QueryParams {
-    /// Query text.
-    pub query: String,
-    /// `kuery` or `lucene`.
-    pub language: Language,
-}
-
-/// Query language of a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Language {
-    /// KQL.
-    Kuery,
-    /// Lucene query string.
-    Lucene,
-}
 
 /// When a rule runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -277,10 +247,7 @@ impl Rule {
     }
 
     /// The rule's `type` as Elastic writes it.
-    pub fn rule_type(&self) -> &str {
-        match &self.kind {
-            RuleKind::Query(_) => "query",
-            RuleKind::Unsupported { rule_type, .. } => rule_type,
-        }
+    pub fn rule_type(&self) -> &'static str {
+        self.kind.rule_type()
     }
 }

@@ -77,8 +77,8 @@ impl RuleSet {
                 }
                 Arc::make_mut(&mut loaded.rule).origin.path.clone_from(path.as_ref());
                 seen.insert(Arc::clone(&loaded.rule.rule_id), (Arc::clone(&path), line));
-                if let Some(filter) = loaded.filter {
-                    set.compiled.push(Arc::new(CompiledRule { rule: Arc::clone(&loaded.rule), filter }));
+                if let Some(plan) = loaded.plan {
+                    set.compiled.push(Arc::new(CompiledRule { rule: Arc::clone(&loaded.rule), plan }));
                 }
                 set.rules.push(loaded.rule);
             }

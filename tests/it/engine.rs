@@ -8,7 +8,9 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tocsin::backend::memory::MemoryBackend;
-use tocsin::backend::{Backend, BackendError, HitPage, SearchRequest};
+use tocsin::backend::{
+    AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, HitPage, SearchRequest,
+};
 use tocsin::base::clock::ManualClock;
 use tocsin::base::window::iso_millis;
 use tocsin::ecs::document::Document;
@@ -42,7 +44,7 @@ fn rule(id: &str, query: &str, more: &str) -> LoadedRule {
 }
 
 fn due(rule: &LoadedRule, slot: DateTime<Utc>) -> Due {
-    Due { rule: Arc::clone(&rule.rule), filter: rule.filter.clone(), slot, errand: None }
+    Due { rule: Arc::clone(&rule.rule), plan: rule.plan.clone(), slot, errand: None }
 }
 
 fn event(id: &str, at: DateTime<Utc>, fields: Value) -> Document {
@@ -288,6 +290,18 @@ struct Treacherous(MemoryBackend);
 
 #[async_trait]
 impl Backend for Treacherous {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn aggregate(&self, request: AggregateRequest) -> Result<BucketPage, BackendError> {
+        self.0.aggregate(request).await
+    }
+
+    async fn get(&self, names: &[DocumentRef]) -> Result<Vec<Option<Document>>, BackendError> {
+        self.0.get(names).await
+    }
+
     async fn mapping(&self, indices: &[String]) -> Result<Arc<Mapping>, BackendError> {
         self.0.mapping(indices).await
     }

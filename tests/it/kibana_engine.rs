@@ -105,7 +105,7 @@ fn run(rule: &Value, store: &Arc<Store>, state: &Arc<StateDb>) -> Ran {
     let backend = Arc::new(LocalBackend::new(Arc::clone(store), Some(Arc::clone(state))));
     let engine = Engine::new(backend, Arc::clone(state), Arc::new(SystemClock), settings).unwrap();
     let slot = std::time::SystemTime::now().into();
-    let due = Due { rule: Arc::clone(&loaded.rule), filter: loaded.filter.clone(), slot, errand: None };
+    let due = Due { rule: Arc::clone(&loaded.rule), plan: loaded.plan.clone(), slot, errand: None };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let record = runtime.block_on(engine.run(vec![due])).remove(0);
     let query = AlertQuery { rule: Some(record.rule_id.clone()), ascending: true, ..AlertQuery::default() };

@@ -24,6 +24,7 @@ mod fields;
 mod ingest;
 mod kibana_engine;
 mod kql;
+mod rule_types;
 mod rules;
 mod service;
 mod shared;

@@ -66,9 +66,13 @@ fn every_rule_of_elastics_loads() {
     assert_eq!(shown(&set.diagnostics, Level::Warning, &dir), "");
     assert_eq!(set.rules.len(), 530);
     assert_eq!(set.files.len(), 530);
-    let kuery = set.rules.iter().filter(|rule| matches!(rule.kind, RuleKind::Query(_))).count();
-    assert_eq!(set.compiled.len(), kuery, "every KQL query rule compiles");
-    assert!(kuery > 100);
+    let runs = |rule: &RuleKind| {
+        matches!(rule, RuleKind::Query(_) | RuleKind::Threshold(_) | RuleKind::NewTerms(_))
+            && rule.language() == Some("kuery")
+    };
+    let kuery = set.rules.iter().filter(|rule| runs(&rule.kind)).count();
+    assert_eq!(set.compiled.len(), kuery, "every rule over a KQL query compiles");
+    assert!(kuery > 150);
     let said: BTreeSet<&str> = set.diagnostics.iter().map(|found| found.code.as_str()).collect();
     assert_eq!(said, BTreeSet::from(["RULE011"]), "types that do not run yet, and nothing else");
 }
@@ -106,7 +110,7 @@ fn elastics_rules_fire_on_their_events() {
     let Some((_, set)) = elastic() else { return };
     let Some(dir) = shared_dir() else { return };
     let file = std::fs::File::open(dir.join("data/elastic-rules-events.ndjson")).expect("events");
-    let mut fired = 0;
+    let (mut fired, mut unlike) = (0, 0);
     let mut wrong = Vec::new();
     for line in std::io::BufReader::new(file).lines() {
         let case: Value = serde_json::from_str(&line.expect("text")).expect("JSON");
@@ -124,11 +128,12 @@ fn elastics_rules_fire_on_their_events() {
             documents.push(Document::new("logs-test-default", documents.len().to_string(), source.clone()));
         }
         let now = "2026-11-22T01:00:00Z".parse().expect("a time");
-        let matcher = Matcher::compile(&rule.filter, &mapping, now);
+        let Some(filter) = rule.plan.filter() else { continue };
+        let matcher = Matcher::compile(filter, &mapping, now);
         let backend = MemoryBackend::new(documents.clone(), mapping.clone());
         let request = SearchRequest {
             indices: Arc::from([String::from("logs-*")]),
-            filter: Arc::clone(&rule.filter),
+            filter: Arc::clone(filter),
             now,
             window: None,
             time: TimeField::timestamp(),
@@ -141,14 +146,19 @@ fn elastics_rules_fire_on_their_events() {
         for document in &documents {
             let reference = matcher.matches(&FlatDoc::from_value(&document.source), Some(&document.source));
             let found = page.hits.iter().any(|hit| hit.document.id == document.id);
-            if !(reference && found) {
+            // Events of one rule lack fields that its query names; the other evaluator says so too.
+            let made_wrong = case["peer_ok"].as_array().is_some_and(|ok| ok.iter().all(|ok| ok == false));
+            if made_wrong && !reference && !found {
+                unlike += 1;
+            } else if !(reference && found) {
                 wrong.push(format!("{}: {reference} {found} {}", rule.rule.name, document.source));
             }
         }
         fired += 1;
     }
     assert!(wrong.is_empty(), "{} events do not match:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(fired > 80, "{fired}");
+    assert!(fired > 150, "{fired}");
+    assert!(unlike <= 6, "{unlike}");
 }
 
 #[test]
@@ -474,7 +484,8 @@ fn shipped_rules_alert_on_real_attacks() {
     let now = "2026-11-22T00:00:00Z".parse().expect("a time");
     let mut alerts: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     for rule in &shipped::load().compiled {
-        let matcher = Matcher::compile(&rule.filter, &mapping, now);
+        let filter = rule.plan.filter().expect("events");
+        let matcher = Matcher::compile(filter, &mapping, now);
         for document in collected.0.iter().filter(|document| matcher.matches(&document.flat, None)) {
             let source: Value = serde_json::from_str(&document.source).expect("JSON");
             let action = source["event"]["action"].as_str().expect("an action").to_owned();

@@ -94,7 +94,7 @@ pub fn run(set: &RuleSet, text: impl Fn(&Path) -> Option<String>) -> Vec<Vec<Dia
         while let Some(rule) = rules.next_if(|rule| rule.origin.path == **file.path) {
             let plan = compiled.next_if(|plan| plan.rule.rule_id == rule.rule_id);
             let text = read.get_or_insert_with(|| text(&file.path).unwrap_or_default());
-            let filter = plan.map(|plan| &*plan.filter);
+            let filter = plan.and_then(|plan| plan.plan.filter()).map(|filter| &**filter);
             let examine = |places: Option<&dyn Places>| {
                 let mut subject = Subject { rule, filter, mapping: &mapping, places, found: Vec::new() };
                 for lint in LINTS {

@@ -8,17 +8,14 @@ use serde_json::{Map, Value};
 use crate::base::diagnostic::{Diagnostic, Level};
 use crate::base::limits::MAX_SIGNALS_DEFAULT;
 use crate::base::nearest::nearest;
-use crate::query::plan::Filter;
 use crate::rule::codes;
-use crate::rule::compiled::{self, CompileError};
-use crate::rule::model::{
-    Language, Origin, QueryParams, RiskScoreMapping, Rule, RuleKind, Severity, SeverityMapping,
-};
+use crate::rule::compiled::{self, CompileError, CompiledPlan};
+use crate::rule::model::{Origin, RiskScoreMapping, Rule, RuleKind, Severity, SeverityMapping};
 use crate::rule::parameters::Parameters;
 
 use super::fields::{Reader, Table};
 use super::place::{Places, Step};
-use super::{LoadedFile, LoadedRule, RuleHead, known, schedule, threat};
+use super::{LoadedFile, LoadedRule, RuleHead, kind, known, schedule, threat};
 
 /// The text a rule is read from.
 pub(super) struct Source<'a> {
@@ -41,14 +38,14 @@ pub(super) fn rule(mut fields: Map<String, Value>, source: &Source<'_>, loaded: 
     // The query is looked at in any case, so that all that is wrong is said at once. A query that
     // cannot be read breaks the rule; a filter that cannot be evaluated keeps it from running, but
     // it stays listed.
-    let filter = match plan(&rule, &mut reader) {
-        Plan::Runs(filter) if !broken => Some(filter),
+    let plan = match plan(&rule, &mut reader) {
+        Plan::Runs(plan) if !broken => Some(plan),
         Plan::DoesNotRun if !broken => None,
         _ => return,
     };
     fields.entry("rule_id").or_insert_with(|| Value::from(&*rule.rule_id));
     rule.parameters = Parameters::new(&fields);
-    loaded.rules.push(LoadedRule { rule: Arc::new(rule), filter });
+    loaded.rules.push(LoadedRule { rule: Arc::new(rule), plan });
 }
 
 fn head(fields: &Map<String, Value>, source: &Source<'_>) -> RuleHead {
@@ -68,17 +65,16 @@ fn head(fields: &Map<String, Value>, source: &Source<'_>) -> RuleHead {
 
 /// What became of a rule's query.
 enum Plan {
-    Runs(Arc<Filter>),
+    Runs(CompiledPlan),
     DoesNotRun,
     Broken,
 }
 
 fn plan(rule: &Rule, reader: &mut Reader<'_>) -> Plan {
-    let RuleKind::Query(parameters) = &rule.kind else { return Plan::DoesNotRun };
-    match compiled::plan(&parameters.query, &rule.filters) {
-        Ok(filter) => Plan::Runs(Arc::new(filter)),
-        Err(CompileError::Query(mut found)) => {
-            let path = [Step::Key("query")];
+    match compiled::plan(rule) {
+        Ok(plan) => Plan::Runs(plan),
+        Err(CompileError::Query(key, mut found)) => {
+            let path = [Step::Key(key)];
             let span = match found.span {
                 Some(part) => reader.places.inside(&path, part),
                 None => reader.places.value(&path),
@@ -88,14 +84,21 @@ fn plan(rule: &Rule, reader: &mut Reader<'_>) -> Plan {
             reader.push(found);
             Plan::Broken
         }
-        Err(CompileError::Filter(position, error)) => {
+        Err(CompileError::Filter(key, position, error)) => {
             let found =
                 Diagnostic::error(codes::UNSUPPORTED_FILTER, format!("filter not supported: {error}"))
                     .with_help("the rule does not run, because without this filter it would alert on more");
-            reader.report(found, &[Step::Key("filters"), Step::Index(position)]);
+            reader.report(found, &[Step::Key(key), Step::Index(position)]);
             Plan::DoesNotRun
         }
-        Err(CompileError::NotRunYet(_)) => Plan::DoesNotRun,
+        Err(error @ CompileError::NotRunYet(_)) => {
+            let key = if matches!(rule.kind, RuleKind::Query(_)) { "language" } else { "type" };
+            reader.report(
+                Diagnostic::new(Level::Info, codes::NOT_RUN_YET, error.to_string()),
+                &[Step::Key(key)],
+            );
+            Plan::DoesNotRun
+        }
     }
 }
 
@@ -110,7 +113,7 @@ fn read(fields: &Map<String, Value>, source: &Source<'_>, reader: &mut Reader<'_
     let rule_type = reader.required_text(table, "type");
     let id = reader.text(table, "id").map(Arc::from);
     let rule_id = rule_id(reader, table, name.as_deref(), id.as_ref());
-    let kind = rule_type.and_then(|rule_type| kind(reader, table, rule_type));
+    let kind = rule_type.and_then(|rule_type| kind::kind(reader, table, rule_type));
     let index = index(reader, table);
     let schedule = schedule::schedule(reader, table);
     let (from, to) = schedule::window(reader, table, &schedule);
@@ -152,7 +155,7 @@ fn read(fields: &Map<String, Value>, source: &Source<'_>, reader: &mut Reader<'_
         investigation_fields: investigation_fields(reader, table),
         filters: objects(reader, table, "filters"),
         exceptions_list: objects(reader, table, "exceptions_list"),
-        alert_suppression: suppression(reader, table),
+        alert_suppression: kind::suppression(reader, table, kind.as_ref()),
         parameters: Parameters::default(),
         tables: source.tables.clone(),
         origin: Origin { path: PathBuf::new(), line: source.line, hash: source.hash.to_owned() },
@@ -201,53 +204,6 @@ fn rule_id(
         table.path,
     );
     Some(derived)
-}
-
-fn kind(reader: &mut Reader<'_>, table: Table<'_>, rule_type: &str) -> Option<RuleKind> {
-    if !known::TYPES.contains(&rule_type) {
-        let mut found = Diagnostic::error(codes::BAD_VALUE, format!("there is no rule type `{rule_type}`"));
-        found.help = Some(match nearest(rule_type, known::TYPES.iter().copied()) {
-            Some(word) => format!("did you mean `{word}`?"),
-            None => format!("types: {}", known::TYPES.join(", ")),
-        });
-        reader.report(found, &[Step::Key("type")]);
-        return None;
-    }
-    let allowed: &[&str] = match rule_type {
-        "eql" => &["eql"],
-        "esql" => &["esql"],
-        _ => &["kuery", "lucene"],
-    };
-    let language = reader.word(table, "language", allowed);
-    let query = reader.text(table, "query").map(str::to_owned);
-    if rule_type == "query" && language != Some("lucene") {
-        let query = query.unwrap_or_default();
-        if query.trim().is_empty()
-            && table.get("filters").is_none_or(|filters| filters.as_array().is_some_and(Vec::is_empty))
-        {
-            reader.report_key(
-                Diagnostic::warning(codes::MATCHES_ALL, "this rule has no query: every event matches"),
-                &[Step::Key("query")],
-            );
-        }
-        return Some(RuleKind::Query(QueryParams { query, language: Language::Kuery }));
-    }
-    for key in known::needed(rule_type) {
-        reader.required(table, key);
-    }
-    let what = match (rule_type, language) {
-        ("query", _) => String::from("rules in Lucene do not run yet"),
-        (other, _) => format!("rules of type `{other}` do not run yet"),
-    };
-    reader.report(
-        Diagnostic::new(Level::Info, codes::NOT_RUN_YET, what),
-        &[Step::Key(if rule_type == "query" { "language" } else { "type" })],
-    );
-    Some(RuleKind::Unsupported {
-        rule_type: rule_type.to_owned(),
-        query,
-        language: language.map(str::to_owned),
-    })
 }
 
 fn index(reader: &mut Reader<'_>, table: Table<'_>) -> Option<Vec<String>> {
@@ -339,16 +295,6 @@ fn investigation_fields(reader: &mut Reader<'_>, table: Table<'_>) -> Vec<String
 
 fn objects<'v>(reader: &mut Reader<'_>, table: Table<'v>, key: &'v str) -> Vec<Value> {
     reader.tables(table, key).into_iter().map(|(fields, _)| Value::Object(fields.clone())).collect()
-}
-
-fn suppression(reader: &mut Reader<'_>, table: Table<'_>) -> Option<Value> {
-    match table.get("alert_suppression")? {
-        value @ Value::Object(_) => Some(value.clone()),
-        other => {
-            reader.wrong_type(&table.path_to("alert_suppression"), "a table", other);
-            None
-        }
-    }
 }
 
 /// Two fields of which neither comes alone.

@@ -14,6 +14,7 @@ mod build;
 mod cron;
 mod fields;
 mod json_place;
+mod kind;
 mod known;
 mod place;
 mod schedule;
@@ -24,8 +25,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::diagnostic::Diagnostic;
-use crate::query::plan::Filter;
 
+use super::compiled::CompiledPlan;
 use super::model::{Origin, Rule};
 use super::parameters::Parameters;
 
@@ -49,8 +50,8 @@ pub struct LoadedFile {
 pub struct LoadedRule {
     /// The rule.
     pub rule: Arc<Rule>,
-    /// Its query and filters as one plan; `None` when this version does not run it.
-    pub filter: Option<Arc<Filter>>,
+    /// What it searches for; `None` when this version does not run it.
+    pub plan: Option<CompiledPlan>,
 }
 
 /// An object of a Kibana export that is no rule.

@@ -57,7 +57,8 @@ fn request(filter: &Filter) -> SearchRequest {
     }
 }
 
-const NOTHING_REMEMBERED: SearchOptions = SearchOptions { match_cache: 0, document_cache: 0, prune: false };
+const NOTHING_REMEMBERED: SearchOptions =
+    SearchOptions { match_cache: 0, document_cache: 0, aggregate_cache: 0, prune: false };
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
@@ -135,7 +136,7 @@ proptest! {
     ) {
         let mapping = mapping();
         let remembering = MemoryBackend::new(Vec::new(), mapping.clone());
-        let tiny = SearchOptions { match_cache: 700, document_cache: 2_000, prune: true };
+        let tiny = SearchOptions { match_cache: 700, document_cache: 2_000, aggregate_cache: 2_000, prune: true };
         let forgetful = MemoryBackend::with_options(Vec::new(), mapping.clone(), tiny);
         let mut everything: Vec<Document> = Vec::new();
         let requests: Vec<SearchRequest> = filters.iter().map(request).collect();

@@ -1,0 +1,47 @@
+//! `query` and `saved_query`: each hit is a candidate.
+
+use super::Found;
+use crate::alert::build::alert_id;
+use crate::alert::evidence::Evidence;
+use crate::alert::rule_fields::RuleFields;
+use crate::backend::{BackendError, Hit, HitPage, SearchRequest};
+use crate::engine::cap::Candidate;
+use crate::engine::execution::Task;
+use crate::engine::run::Engine;
+use crate::engine::stages::Stages;
+use crate::engine::unwind::caught;
+
+pub(super) async fn find(
+    engine: &Engine,
+    task: &Task,
+    first: Option<Result<HitPage, BackendError>>,
+    stages: &mut Stages<'_>,
+) -> Result<Found, String> {
+    let search = &task.plan.request;
+    let mut page = match first {
+        Some(page) => page,
+        None => caught(engine.backend.search(search.clone())).await?,
+    }
+    .map_err(|error| error.to_string())?;
+    let indices = page.indices;
+    loop {
+        let full = page.hits.len() >= search.size;
+        let after = page.hits.last().map(|hit| hit.sort.clone());
+        stages.take(move |rule| candidates(rule, page.hits)).await?;
+        if !full {
+            return Ok(Found { indices, ..Found::default() });
+        }
+        let request = SearchRequest { after, ..search.clone() };
+        page = caught(engine.backend.search(request)).await?.map_err(|error| error.to_string())?;
+    }
+}
+
+fn candidates(rule: &RuleFields, hits: Vec<Hit>) -> Vec<Candidate> {
+    let candidate = |Hit { document, sort }| Candidate {
+        alert: alert_id(rule, &document.index, &document.id),
+        evidence: Evidence::hit(document),
+        position: sort.primary,
+        event_time: sort.timestamp,
+    };
+    hits.into_iter().map(candidate).collect()
+}
