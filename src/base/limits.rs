@@ -8,6 +8,9 @@ pub const QUERY_BYTES: usize = 64 * 1024;
 pub const REGEXP_CHARS: usize = 1_000;
 /// Largest compiled regular expression, bytes.
 pub const REGEXP_BYTES: usize = 2 * 1024 * 1024;
+/// Memory for unfinished sequences of one EQL query, bytes; beyond it the oldest are given up, and
+/// the execution says so.
+pub const SEQUENCE_BYTES: usize = 128 * 1024 * 1024;
 /// Deepest nesting of a JSON document that is read.
 pub const JSON_NESTING: usize = 100;
 /// Largest single event, bytes. CloudTrail caps a record at 256 KiB; other sources go further.

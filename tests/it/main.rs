@@ -19,6 +19,7 @@ mod cloudtrail;
 mod coverage;
 mod elastic;
 mod engine;
+mod eql;
 mod equivalence;
 mod fields;
 mod ingest;

@@ -74,6 +74,7 @@ impl Necessary {
             Node::Words { field, text, least } => {
                 Self::within(&words::expand(field, text, *least, scope.mapping), scope)
             }
+            Node::Scalar { necessary, .. } => Self::within(necessary, scope),
             Node::Nested { path, inner } => Self::within(inner, &Scope { nested: Some(path), ..*scope }),
             Node::Exists { .. }
             | Node::Is { .. }

@@ -192,7 +192,7 @@ fn one_of(field: &str, values: &ValueSet) -> String {
 
 fn name(field: &FieldPattern) -> String {
     match field {
-        FieldPattern::Name(name) => name.to_string(),
+        FieldPattern::Name(name) | FieldPattern::Exact { name, .. } => name.to_string(),
         FieldPattern::Pattern(pattern) => spell(pattern),
     }
 }

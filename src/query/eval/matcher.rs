@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::leaf::LeafTest;
 use super::nested::objects;
+use super::scalar::Scalar;
 use super::target::{depends_on_paths, field_of, targets};
 use super::words;
 use crate::base::diagnostic::{Diagnostic, Level};
@@ -55,6 +56,7 @@ enum Op {
     /// Fields depend on which paths the document has.
     Spread(Arc<Filter>),
     Nested(Arc<str>, Box<Program>),
+    Scalar(Box<Scalar>),
 }
 
 impl Matcher {
@@ -149,6 +151,7 @@ impl Matcher {
                         .unwrap_or_else(|| values_of(view.doc, field).any(|value| test.test(value)))
                 })
             }
+            Op::Scalar(scalar) => scalar.holds(view.doc),
             Op::Nested(path, program) => {
                 let Some(source) = view.source else { return false };
                 let relative = match view.scope {
@@ -247,6 +250,15 @@ impl Compiler<'_> {
                 }
                 Op::Nested(Arc::clone(path), Box::new(self.program(inner, Some(Arc::clone(path)))))
             }
+            Node::Scalar { expr, .. } => {
+                let scalar = Scalar::compile(expr, self.mapping, self.now);
+                for (name, field) in scalar.fields() {
+                    if field.is_none() {
+                        self.unknown(name, filter.span);
+                    }
+                }
+                Op::Scalar(Box::new(scalar))
+            }
             node if depends_on_paths(node, self.mapping) => Op::Spread(Arc::new(filter.clone())),
             node => self.leaf(node, filter.span, program),
         }
@@ -254,10 +266,14 @@ impl Compiler<'_> {
 
     /// A leaf on a named field.
     fn leaf(&mut self, node: &Node, span: Option<Span>, program: &mut Program) -> Op {
-        let Some(FieldPattern::Name(name)) = field_of(node) else { return Op::Constant(false) };
+        let (name, optional) = match field_of(node) {
+            Some(FieldPattern::Name(name)) => (name, false),
+            Some(FieldPattern::Exact { name, optional }) => (name, *optional),
+            _ => return Op::Constant(false),
+        };
         let Some(field) = self.mapping.resolve(name) else {
-            if !self.unknown.iter().any(|(known, _)| known == name) {
-                self.unknown.push((Arc::clone(name), span));
+            if !optional {
+                self.unknown(name, span);
             }
             return Op::Constant(false);
         };
@@ -289,6 +305,12 @@ impl Compiler<'_> {
             }
         }
         Op::Leaf(tests)
+    }
+
+    fn unknown(&mut self, name: &Arc<str>, span: Option<Span>) {
+        if !self.unknown.iter().any(|(known, _)| known == name) {
+            self.unknown.push((Arc::clone(name), span));
+        }
     }
 
     fn say(&mut self, mut diagnostic: Diagnostic, span: Option<Span>) {

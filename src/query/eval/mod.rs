@@ -8,11 +8,13 @@
 //! text, so the two can differ only in how rows are combined.
 
 pub mod analysis;
+pub mod eql;
 pub mod explain;
 pub mod leaf;
 mod matcher;
 mod nested;
 mod regexp;
+pub mod scalar;
 mod set;
 pub mod target;
 mod test;

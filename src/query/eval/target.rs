@@ -50,6 +50,13 @@ pub fn fields(node: &Node, mapping: &Mapping, paths: &[Arc<str>]) -> Vec<Field> 
             }
             Some(field) => vec![field],
         },
+        Some(FieldPattern::Exact { name, .. }) => match exact_field(name, mapping) {
+            Some(field) if field.kind.is_object() => match node {
+                Node::Exists { .. } => mapping.leaves_below(name, paths),
+                _ => Vec::new(),
+            },
+            field => field.into_iter().collect(),
+        },
         Some(FieldPattern::Pattern(pattern)) => {
             let pattern = Wildcard::new(pattern, false);
             mapping.expand(|name| pattern.matches(name), paths)
@@ -78,11 +85,26 @@ pub fn targets(node: &Node, mapping: &Mapping, paths: &[Arc<str>], scope: Option
 /// every batch of documents.
 pub fn depends_on_paths(node: &Node, mapping: &Mapping) -> bool {
     match field_of(node) {
-        Some(FieldPattern::Name(name)) => {
+        Some(FieldPattern::Name(name) | FieldPattern::Exact { name, .. }) => {
             matches!(node, Node::Exists { .. })
                 && mapping.resolve(name).is_some_and(|field| field.kind.is_object())
         }
         Some(FieldPattern::Pattern(_)) => true,
         None => is_leaf(node),
     }
+}
+
+/// The field `name` in its exact form: analysed text becomes the keyword that its multi-field is,
+/// or one without a limit where it has none.
+pub fn exact_field(name: &str, mapping: &Mapping) -> Option<Field> {
+    let field = mapping.resolve(name)?;
+    if !field.kind.is_text() {
+        return Some(field);
+    }
+    let prefix = format!("{name}.");
+    let keyword = mapping
+        .below(&prefix)
+        .find(|(_, entry)| entry.multi && entry.kind.is_keyword_like())
+        .and_then(|(path, _)| mapping.resolve(path));
+    Some(keyword.unwrap_or(Field { kind: FieldType::Keyword, others: None, ..field }))
 }

@@ -107,6 +107,10 @@ impl Compiler<'_> {
                 let inner = self.upper(inner, Some(path));
                 Upper { expr: inner.expr, exact: false }
             }
+            // It is judged on the document, where the necessary part holds.
+            Node::Scalar { necessary, .. } => {
+                Upper { expr: self.upper(necessary, nested).expr, exact: false }
+            }
             leaf @ (Node::Exists { .. }
             | Node::Is { .. }
             | Node::Wildcard { .. }

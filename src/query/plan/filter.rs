@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::expr::Expr;
 use super::values::ValueSet;
 use crate::base::span::Span;
 
@@ -104,6 +105,13 @@ pub enum Node {
         /// The predicate on one of its objects.
         inner: Box<Filter>,
     },
+    /// A scalar expression that is true for some choice of one value of each of its fields.
+    Scalar {
+        /// The expression.
+        expr: Arc<Expr>,
+        /// A predicate that every document for which it is true satisfies.
+        necessary: Box<Filter>,
+    },
     /// A query that only a cluster can answer (a script, a distance between words): its DSL goes
     /// there as it is. Nothing else may search with it ([`Filter::foreign`]).
     Foreign {
@@ -163,6 +171,14 @@ pub enum FieldPattern {
     Name(Arc<str>),
     /// A pattern with `*`: every field whose whole name matches.
     Pattern(Pattern),
+    /// One field in its exact form: values of analysed text are whole, as those of its keyword
+    /// multi-field are.
+    Exact {
+        /// Its full name.
+        name: Arc<str>,
+        /// Whether nobody is surprised when it is unknown.
+        optional: bool,
+    },
 }
 
 /// A wildcard pattern, already unescaped.

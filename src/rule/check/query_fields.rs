@@ -52,12 +52,13 @@ fn collect<'f>(filter: &'f Filter, fields: &mut Vec<(&'f str, Option<Span>)>) {
             fields.extend(field.as_ref().and_then(|field| named(field, filter.span)));
         }
         Node::All | Node::Nothing | Node::Foreign { .. } => {}
+        Node::Scalar { necessary, .. } => collect(necessary, fields),
     }
 }
 
 fn named(field: &FieldPattern, span: Option<Span>) -> Option<(&str, Option<Span>)> {
     match field {
-        FieldPattern::Name(name) => Some((name, span)),
-        FieldPattern::Pattern(_) => None,
+        FieldPattern::Name(name) | FieldPattern::Exact { name, optional: false } => Some((name, span)),
+        FieldPattern::Exact { optional: true, .. } | FieldPattern::Pattern(_) => None,
     }
 }

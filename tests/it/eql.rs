@@ -1,0 +1,8 @@
+//! EQL: the language, and what it finds.
+
+mod bounds;
+mod elastic;
+mod roundtrip;
+mod rules;
+mod sequences;
+mod support;
