@@ -38,6 +38,7 @@ impl RuleFields {
     /// `indices` are the index patterns searched.
     pub fn new(rule: &Arc<Rule>, space: &str, version: &str, indices: &[String]) -> Self {
         let uuid = rule.object_id(space);
+        let object = rule.parameters.object();
         let parameters = parameters(rule, indices);
         let (type_id, category) = rule_type_names(rule.rule_type());
         let mut fields = Map::new();
@@ -107,10 +108,8 @@ impl RuleFields {
             ("updated_at", metadata_date(rule, "updated_date")),
             ("updated_by", json!("tocsin")),
         ] {
-            put(
-                &format!("kibana.alert.rule.{name}"),
-                parameters.get(name).filter(|value| !value.is_null()).cloned().unwrap_or(default),
-            );
+            let given = object.get(name).or_else(|| parameters.get(name)).filter(|value| !value.is_null());
+            put(&format!("kibana.alert.rule.{name}"), given.cloned().unwrap_or(default));
         }
         if let Some(meta) = parameters.get("meta") {
             flatten(meta, "kibana.alert.rule.meta", &mut |name, value| put(name, value.clone()));

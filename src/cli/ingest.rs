@@ -13,7 +13,7 @@ use crate::ecs::document::NewDocument;
 use crate::ecs::mapping::Mapping;
 use crate::ingest::formats::Format as Input;
 use crate::ingest::pipeline::{self, Progress, Report, Target};
-use crate::ingest::reader::ReadOptions;
+use crate::ingest::reader::{ReadOptions, Reject};
 use crate::ingest::sources::{self, Source};
 use crate::store::{BulkWriter, Store, StoreError};
 
@@ -52,7 +52,7 @@ pub struct IngestArgs {
 /// What the input is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum InputFormat {
-    /// Told by the first record of each file
+    /// Told by the records of each file
     Auto,
     /// Files of `{"Records":[…]}`, or one record a line
     Cloudtrail,
@@ -155,6 +155,10 @@ pub fn run(args: IngestArgs, context: &Context) -> Result<Outcome, CliError> {
     let appended = target.writer.finish()?;
     drop(target.bar);
     report.indexed = appended.indexed;
+    for error in found.unreadable.into_iter().rev() {
+        report.rejected += 1;
+        report.rejects.insert(0, Reject { path: error.path, line: 0, reason: error.reason });
+    }
     report.duplicates = appended.duplicates;
 
     show(context, &report)?;
@@ -209,6 +213,13 @@ fn show(context: &Context, report: &Report) -> Result<(), CliError> {
     let more = report.rejected.saturating_sub(REJECTS_SHOWN as u64);
     if more > 0 {
         context.warn(format!("{more} more were rejected; --format json lists them"));
+    }
+    if report.without_timestamp > 0 {
+        context.warn(format!(
+            "{} documents have no `@timestamp`: no rule's window holds them; if they are raw events, \
+             say what they are with --input",
+            report.without_timestamp
+        ));
     }
     if context.human() {
         let mut out = context.out();

@@ -345,7 +345,7 @@ struct Listed<'r> {
     enabled: bool,
     runs: bool,
     severity: &'r str,
-    risk_score: f64,
+    risk_score: serde_json::Number,
     schedule: &'r str,
     from: &'r str,
     to: &'r str,
@@ -353,6 +353,12 @@ struct Listed<'r> {
     tags: &'r [String],
     path: String,
     line: usize,
+}
+
+/// A whole number without a fraction, as rule files write it.
+fn whole(value: f64) -> serde_json::Number {
+    let text = format!("{value}");
+    text.parse().unwrap_or_else(|_| 0.into())
 }
 
 fn list(set: &RuleSet, markdown: bool, context: &Context) -> Result<Outcome, CliError> {
@@ -396,7 +402,7 @@ fn list(set: &RuleSet, markdown: bool, context: &Context) -> Result<Outcome, Cli
             enabled: enabled(rule),
             runs: set.plan(&rule.rule_id).is_some(),
             severity: rule.severity.as_str(),
-            risk_score: rule.risk_score,
+            risk_score: whole(rule.risk_score),
             schedule: schedule(rule),
             from: &rule.from,
             to: &rule.to,

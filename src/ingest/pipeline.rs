@@ -35,6 +35,9 @@ pub struct Report {
     pub indexed: u64,
     /// Documents that were there already.
     pub duplicates: u64,
+    /// Documents without `@timestamp`, known ones included: no rule's window ever holds them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub without_timestamp: u64,
     /// Records that did not become documents, and inputs that could not be read to their end.
     pub rejected: u64,
     /// The first [`REJECTS_LISTED`] of them, by input and line.
@@ -71,6 +74,7 @@ const BATCHES_WAITING: usize = 4;
 struct Read1 {
     input: usize,
     read: u64,
+    without_timestamp: u64,
     rejected: u64,
     rejects: Vec<Reject>,
 }
@@ -99,6 +103,7 @@ pub fn run<T: Target>(
                     sender,
                     documents: Vec::new(),
                     bytes: 0,
+                    without_timestamp: 0,
                     rejected: 0,
                     rejects: Vec::new(),
                     progress,
@@ -112,6 +117,7 @@ pub fn run<T: Target>(
                     done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Read1 {
                         input,
                         read,
+                        without_timestamp: std::mem::take(&mut batch.without_timestamp),
                         rejected,
                         rejects,
                     });
@@ -144,6 +150,7 @@ pub fn run<T: Target>(
     for read in done {
         report.files += 1;
         report.read += read.read;
+        report.without_timestamp += read.without_timestamp;
         report.rejected += read.rejected;
         let room = REJECTS_LISTED.saturating_sub(report.rejects.len());
         report.rejects.extend(read.rejects.into_iter().take(room));
@@ -174,6 +181,7 @@ struct Batch<'a> {
     sender: SyncSender<Vec<NewDocument>>,
     documents: Vec<NewDocument>,
     bytes: usize,
+    without_timestamp: u64,
     rejected: u64,
     rejects: Vec<Reject>,
     progress: &'a Progress,
@@ -194,6 +202,9 @@ impl Batch<'_> {
 
 impl DocumentSink for Batch<'_> {
     fn document(&mut self, document: NewDocument) -> bool {
+        if !document.flat.iter().any(|leaf| leaf.path == "@timestamp") {
+            self.without_timestamp += 1;
+        }
         self.bytes += document.source.len() + document.original.as_ref().map_or(0, String::len);
         self.documents.push(document);
         if self.documents.len() >= BATCH_DOCUMENTS || self.bytes >= BATCH_BYTES {

@@ -138,6 +138,13 @@ impl<S: DocumentSink> InputSink<'_, S> {
         )
     }
 
+    fn cloudtrail(&mut self, value: Value<'_>, text: &str, place: Place) -> bool {
+        let ingested = std::mem::take(&mut self.reader.options.ingested);
+        let result = self.reader.cloudtrail.normalize(value, text.trim(), &ingested);
+        self.reader.options.ingested = ingested;
+        self.accept(result, place)
+    }
+
     fn bulk(&mut self, value: Value<'_>, place: Place) -> bool {
         if let Some(action) = self.action.take() {
             if action.name == "update" {
@@ -171,16 +178,19 @@ impl<S: DocumentSink> InputSink<'_, S> {
 
 impl<S: DocumentSink> RecordSink for InputSink<'_, S> {
     fn record(&mut self, value: Value<'_>, text: &str, place: Place) -> bool {
+        let told = self.reader.options.format != Format::Auto;
         if self.format == Format::Auto && value.kind() == Kind::Object {
             self.format = Format::of(value);
         }
-        match self.format {
-            Format::CloudTrail => {
-                let ingested = std::mem::take(&mut self.reader.options.ingested);
-                let result = self.reader.cloudtrail.normalize(value, text.trim(), &ingested);
-                self.reader.options.ingested = ingested;
-                self.accept(result, place)
-            }
+        // The list of a CloudTrail file may stand behind other members.
+        if matches!(self.format, Format::Auto | Format::CloudTrail)
+            && let Some(list) = value.member("Records").filter(|list| list.kind() == Kind::Array)
+        {
+            return list.children().all(|record| self.cloudtrail(record, record.raw(), place));
+        }
+        let format = if place.wrapped && !told { Format::CloudTrail } else { self.format };
+        match format {
+            Format::CloudTrail => self.cloudtrail(value, text, place),
             Format::Auto | Format::Ecs | Format::Hits => {
                 let meta = |key| value.member(key).and_then(|value| value.scalar());
                 let (index, id) = (meta("_index"), meta("_id").map(Cow::into_owned));

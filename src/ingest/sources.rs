@@ -36,10 +36,13 @@ pub struct Sources {
     /// Digest files that were passed over in folders: they describe log files and hold no events.
     /// One that is named itself is read.
     pub digests: u64,
+    /// What lies in a folder and cannot be read: a link that leads nowhere or in a circle, a folder
+    /// that may not be listed. It stops nothing else.
+    pub unreadable: Vec<SourceError>,
 }
 
 /// A path that cannot be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("cannot read `{path}`: {reason}")]
 pub struct SourceError {
     /// The path.
@@ -55,7 +58,7 @@ const DIGEST_FOLDER: &str = "CloudTrail-Digest";
 /// Hidden files in folders are passed over.
 ///
 /// # Errors
-/// When a path does not exist or a folder cannot be listed.
+/// When a path that was named does not exist or cannot be listed.
 pub fn find(paths: &[PathBuf]) -> Result<Sources, SourceError> {
     let mut out = Sources::default();
     for path in paths {
@@ -68,7 +71,8 @@ pub fn find(paths: &[PathBuf]) -> Result<Sources, SourceError> {
         if about.is_file() {
             out.list.push(Source::File { path: path.clone(), size: about.len() });
         } else if about.is_dir() {
-            walk(path, &mut out).map_err(|error| failed(error.to_string()))?;
+            std::fs::read_dir(path).map_err(|error| failed(error.to_string()))?;
+            walk(path, &mut out);
         } else {
             // A named pipe, as `<(zcat …)` gives one.
             out.list.push(Source::File { path: path.clone(), size: 0 });
@@ -77,7 +81,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Sources, SourceError> {
     Ok(out)
 }
 
-fn walk(folder: &Path, out: &mut Sources) -> Result<(), walkdir::Error> {
+fn walk(folder: &Path, out: &mut Sources) {
     // Whoever names a digest folder wants its files.
     let digests_wanted = is_digest(folder);
     let visible = |entry: &walkdir::DirEntry| {
@@ -85,18 +89,29 @@ fn walk(folder: &Path, out: &mut Sources) -> Result<(), walkdir::Error> {
     };
     for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter().filter_entry(visible)
     {
-        let entry = entry?;
-        if !entry.file_type().is_file() {
+        let found = entry.and_then(|entry| entry.metadata().map(|about| (entry, about)));
+        let (entry, about) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                let path = error.path().unwrap_or(folder).display().to_string();
+                let reason = match (error.loop_ancestor(), error.io_error()) {
+                    (Some(_), _) => "a link that leads in a circle".to_owned(),
+                    (None, Some(error)) => error.to_string(),
+                    (None, None) => error.to_string(),
+                };
+                out.unreadable.push(SourceError { path, reason });
+                continue;
+            }
+        };
+        if !about.is_file() {
             continue;
         }
         if !digests_wanted && is_digest(entry.path().strip_prefix(folder).unwrap_or(entry.path())) {
             out.digests += 1;
             continue;
         }
-        let size = entry.metadata()?.len();
-        out.list.push(Source::File { path: entry.into_path(), size });
+        out.list.push(Source::File { size: about.len(), path: entry.into_path() });
     }
-    Ok(())
 }
 
 fn is_digest(path: &Path) -> bool {
@@ -143,6 +158,16 @@ mod tests {
         );
         let digests = dir.path().join("AWSLogs/1/CloudTrail-Digest");
         assert_eq!(names(&[digests]).0.len(), 1);
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("nowhere", dir.path().join("c.json")).unwrap();
+            std::os::unix::fs::symlink(".", dir.path().join("d")).unwrap();
+            let found = find(&[dir.path().to_owned()]).unwrap();
+            assert_eq!(found.list.len(), 4, "the rest is read: {found:?}");
+            let unreadable: Vec<String> = found.unreadable.iter().map(ToString::to_string).collect();
+            assert!(unreadable[0].contains("c.json"), "{unreadable:?}");
+            assert!(unreadable[1].contains("circle"), "{unreadable:?}");
+        }
         let missing = find(&[dir.path().join("nope")]).unwrap_err();
         assert!(missing.to_string().contains("nope"), "{missing}");
     }

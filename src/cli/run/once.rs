@@ -17,6 +17,9 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
     let overrides =
         context.app().state().map_err(CliError::failed)?.enabled_overrides().map_err(CliError::failed)?;
     let rules = super::select(&set, &args.only, args.include_disabled, context.config(), &overrides);
+    if rules.is_empty() {
+        context.warn("no rule is enabled: `--include-disabled` runs those that are switched off too");
+    }
     let records = execute(&set, &rules, context)?;
     if context.human() {
         draw(&records, context)?;

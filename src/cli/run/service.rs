@@ -43,7 +43,8 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
     let selected = (rules.select)(&set);
     let running = selected.iter().filter(|rule| set.plan(&rule.rule_id).is_some()).count();
     context.say(format!(
-        "{running} rules are on their schedules; events and alerts in {}",
+        "{running} rule{} on schedule; events and alerts in {}",
+        if running == 1 { "" } else { "s" },
         context.data_dir().display()
     ));
     if selected.len() > running {

@@ -7,7 +7,8 @@ use super::tape::{Kind, Value};
 /// What an input is said, or found, to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// Told by the first record of each file.
+    /// Told by the records: what stands in `{"Records":[…]}` is CloudTrail; else the first record
+    /// that shows what it is decides for its file, and those before it are ECS documents.
     #[default]
     Auto,
     /// CloudTrail: files of `{"Records":[…]}`, one record a line, or one record.
@@ -27,7 +28,7 @@ const CLOUDTRAIL_MARKS: &[&str] = &["eventVersion", "eventSource", "insightDetai
 const BULK_ACTIONS: &[&str] = &["index", "create", "update", "delete"];
 
 impl Format {
-    /// The format that a first record shows.
+    /// The format that a record shows; [`Format::Auto`] when it shows none, as ECS documents do.
     pub fn of(record: Value<'_>) -> Self {
         let mut members = 0;
         let mut action = false;
@@ -46,7 +47,7 @@ impl Format {
         } else if action && members == 1 {
             Self::Bulk
         } else {
-            Self::Ecs
+            Self::Auto
         }
     }
 }

@@ -17,6 +17,8 @@ pub struct Place {
     pub offset: u64,
     /// One-based number of the record in the stream.
     pub number: u64,
+    /// Whether it stands in the list of `{"Records":[…]}`, which only CloudTrail writes.
+    pub wrapped: bool,
 }
 
 /// Takes what is found in a stream.
@@ -56,6 +58,8 @@ pub struct Records {
     offset: u64,
     line: u64,
     number: u64,
+    /// Whether reading is inside the list of `{"Records":[…]}`.
+    wrapped: bool,
     finished: bool,
     failure: Option<DecodeError>,
     tape: Tape,
@@ -72,6 +76,7 @@ impl Records {
             offset: 0,
             line: 1,
             number: 0,
+            wrapped: false,
             finished: false,
             failure: None,
             tape: Tape::new(),
@@ -124,7 +129,7 @@ impl Records {
     }
 
     fn here(&self) -> Place {
-        Place { line: self.line, offset: self.offset, number: self.number + 1 }
+        Place { line: self.line, offset: self.offset, number: self.number + 1, wrapped: self.wrapped }
     }
 
     fn unread(&self) -> &[u8] {
@@ -198,6 +203,7 @@ impl Records {
         if let Some(opening) = list_opening(unread) {
             self.consume(opening);
             *level = Level::List { wrapped: true };
+            self.wrapped = true;
             return Step::Go;
         }
         self.value(false, sink)
@@ -214,6 +220,7 @@ impl Records {
                 self.consume(1);
                 *level = Level::Top;
                 if wrapped {
+                    self.wrapped = false;
                     self.skip_brackets(1);
                 }
                 Step::Go
