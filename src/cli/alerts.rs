@@ -93,7 +93,7 @@ struct ListArgs {
     /// At most so many [default: 50 for people, all of them elsewhere]
     #[arg(long, value_name = "N")]
     size: Option<usize>,
-    /// Building blocks too
+    /// Building blocks too, which tables leave out; machine formats always have them
     #[arg(long)]
     building_blocks: bool,
 }
@@ -103,6 +103,7 @@ struct ListArgs {
 /// # Errors
 /// When the state cannot be read or written, or an id names no alert, or several.
 pub fn run(args: AlertsArgs, context: &Context) -> Result<Outcome, CliError> {
+    context.require_data_dir()?;
     let state = context.app().state().map_err(CliError::failed)?;
     match args.command {
         AlertsCommand::List(args) => list(args, context, &state),
@@ -134,7 +135,7 @@ fn list(args: ListArgs, context: &Context, state: &StateDb) -> Result<Outcome, C
         space: Some(context.config().alerts.space.clone()),
         from: time("--from", args.from, Rounding::Down)?,
         to: time("--to", args.to, Rounding::Up)?,
-        building_blocks: args.building_blocks,
+        building_blocks: args.building_blocks || !context.human(),
         size: shown.map(|size| size.saturating_add(1)),
         ascending: false,
     };
@@ -149,6 +150,11 @@ fn list(args: ListArgs, context: &Context, state: &StateDb) -> Result<Outcome, C
         writer.finish()?;
         return Ok(Outcome::Fine);
     }
+    let blocks = if args.building_blocks { 0 } else { hidden(state, query)? };
+    if blocks > 0 {
+        let plural = if blocks == 1 { "" } else { "s" };
+        context.say(format!("{blocks} building block{plural} not shown: --building-blocks shows them"));
+    }
     if alerts.is_empty() {
         context.say("no alerts");
         return Ok(Outcome::Fine);
@@ -158,6 +164,14 @@ fn list(args: ListArgs, context: &Context, state: &StateDb) -> Result<Outcome, C
         context.say(format!("older ones are not shown: --size N shows more than {}", alerts.len()));
     }
     Ok(Outcome::Fine)
+}
+
+/// How many building blocks a listing without them leaves out.
+fn hidden(state: &StateDb, query: AlertQuery) -> Result<usize, CliError> {
+    let all = AlertQuery { building_blocks: true, size: None, ..query.clone() };
+    let shown = AlertQuery { building_blocks: false, size: None, ..query };
+    let count = |query: &AlertQuery| state.count_alerts(query).map_err(CliError::failed);
+    Ok(count(&all)?.saturating_sub(count(&shown)?))
 }
 
 /// Alerts as a table.

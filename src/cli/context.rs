@@ -343,6 +343,16 @@ impl Context {
         }
     }
 
+    /// Refuses to look into a data folder that is not there: a mistyped path would read as "nothing
+    /// found".
+    pub(super) fn require_data_dir(&self) -> Result<(), CliError> {
+        if self.data_dir().is_dir() {
+            return Ok(());
+        }
+        Err(CliError::failed(format!("there is no data folder `{}`", self.data_dir().display()))
+            .with_help("`tocsin ingest` and `tocsin run` make one; --data-dir names another"))
+    }
+
     /// Where rules are read when the command line names no path: `rules.paths` of the
     /// configuration. Empty: the rules shipped in the binary.
     pub fn rule_paths(&self) -> &[PathBuf] {

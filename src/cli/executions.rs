@@ -94,6 +94,7 @@ impl From<StatusArg> for Status {
 /// When the state cannot be read, or the arguments make no sense.
 pub fn run(args: ExecutionsArgs, context: &Context) -> Result<Outcome, CliError> {
     let ExecutionsCommand::List(args) = args.command;
+    context.require_data_dir()?;
     let from = args.from.map(|text| context.resolve_time("--from", &text, Rounding::Down)).transpose()?;
     let shown = args.size.or(context.human().then_some(HUMAN_SIZE));
     let query = ExecutionQuery {

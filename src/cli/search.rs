@@ -123,10 +123,7 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<Outcome, CliError> {
     let filter = parse(&args.query)?;
     let window = window(&args, context)?;
     let sort = sort(args.sort.as_deref())?;
-    if !context.data_dir().is_dir() {
-        return Err(CliError::failed(format!("there is no data folder `{}`", context.data_dir().display()))
-            .with_help("`tocsin ingest` makes one; --data-dir names another"));
-    }
+    context.require_data_dir()?;
     let backend = context.app().backend().map_err(CliError::failed)?;
     let indices: Arc<[String]> = args.index.clone().into();
     let mapping = context.block_on(backend.mapping(&indices))?.map_err(CliError::failed)?;

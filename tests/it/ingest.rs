@@ -105,6 +105,25 @@ fn formats_are_told_by_content() {
 }
 
 #[test]
+fn no_record_of_cloudtrail_passes_for_something_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let header = format!("{{\"message\":\"a header\"}}\n{}\n", event(1));
+    let (report, documents) = auto(&file(dir.path(), "header.ndjson", header));
+    assert_eq!((documents.len(), report.rejected, report.without_timestamp), (2, 0, 1));
+    assert_eq!(values(&documents[1], "event.action"), ["StopLogging"]);
+
+    let late = json!({"note": "first", "Records": [event(1), event(2)]}).to_string();
+    let (report, documents) = auto(&file(dir.path(), "late.json", late));
+    assert_eq!((documents.len(), report.read, report.without_timestamp), (2, 2, 0));
+    assert!(documents.iter().all(|d| &*d.index == "logs-aws.cloudtrail-default"));
+
+    let strange = json!({"Records": [{"foo": 1}, event(1)]}).to_string();
+    let (report, documents) = auto(&file(dir.path(), "strange.json", strange));
+    assert_eq!((documents.len(), report.rejected), (1, 1), "what is no event is refused with its place");
+    assert!(report.rejects[0].reason.contains("record 1"), "{:?}", report.rejects);
+}
+
+#[test]
 fn folders_are_read_whole_and_reading_again_gives_the_same_ids() {
     let dir = tempfile::tempdir().unwrap();
     for n in 0..7 {

@@ -134,6 +134,35 @@ pub enum Lookup {
     Several(Vec<Arc<str>>),
 }
 
+/// A query as a condition in SQL with its values.
+fn condition(query: &AlertQuery) -> (String, Vec<Sql>) {
+    let mut values: Vec<Sql> = Vec::new();
+    let mut clauses = vec!["1".to_owned()];
+    let mut clause = |text: &str, value: Sql| {
+        values.push(value);
+        clauses.push(text.replace('?', &format!("?{}", values.len())));
+    };
+    if let Some(rule) = &query.rule {
+        clause("(rule_id = ? OR rule_uuid = ?)", Sql::Text(rule.clone()));
+    }
+    if let Some(status) = query.status {
+        clause("status = ?", Sql::Text(status.as_str().to_owned()));
+    }
+    if let Some(space) = &query.space {
+        clause("space = ?", Sql::Text(space.clone()));
+    }
+    if let Some(from) = query.from {
+        clause("timestamp >= ?", Sql::Integer(from.timestamp_millis()));
+    }
+    if let Some(to) = query.to {
+        clause("timestamp <= ?", Sql::Integer(to.timestamp_millis()));
+    }
+    if !query.building_blocks {
+        clauses.push("building_block = 0".to_owned());
+    }
+    (clauses.join(" AND "), values)
+}
+
 /// Adds an alert; `false` when it was there already.
 pub(super) fn insert(c: &Connection, alert: &AlertRow) -> Result<bool, StateError> {
     let mut statement = c.prepare_cached(
@@ -202,35 +231,11 @@ impl StateDb {
     /// # Errors
     /// When the database cannot be read.
     pub fn alerts(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StateError> {
-        let mut values: Vec<Sql> = Vec::new();
-        let mut clauses = vec!["1".to_owned()];
-        let mut clause = |text: &str, value: Sql| {
-            values.push(value);
-            clauses.push(text.replace('?', &format!("?{}", values.len())));
-        };
-        if let Some(rule) = &query.rule {
-            clause("(rule_id = ? OR rule_uuid = ?)", Sql::Text(rule.clone()));
-        }
-        if let Some(status) = query.status {
-            clause("status = ?", Sql::Text(status.as_str().to_owned()));
-        }
-        if let Some(space) = &query.space {
-            clause("space = ?", Sql::Text(space.clone()));
-        }
-        if let Some(from) = query.from {
-            clause("timestamp >= ?", Sql::Integer(from.timestamp_millis()));
-        }
-        if let Some(to) = query.to {
-            clause("timestamp <= ?", Sql::Integer(to.timestamp_millis()));
-        }
-        if !query.building_blocks {
-            clauses.push("building_block = 0".to_owned());
-        }
+        let (condition, values) = condition(query);
         let order = if query.ascending { "ASC" } else { "DESC" };
         let limit = query.size.map_or(-1, |size| i64::try_from(size).unwrap_or(i64::MAX));
         let text = format!(
-            "SELECT id, space, status, document FROM alerts WHERE {} ORDER BY timestamp {order}, number {order} LIMIT {limit}",
-            clauses.join(" AND ")
+            "SELECT id, space, status, document FROM alerts WHERE {condition} ORDER BY timestamp {order}, number {order} LIMIT {limit}"
         );
         self.read(|c| {
             let mut statement = c.prepare_cached(&text)?;
@@ -240,6 +245,20 @@ impl StateDb {
                 alerts.push(read_row(row)?);
             }
             Ok(alerts)
+        })
+    }
+
+    /// How many alerts a query has, whatever its `size`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn count_alerts(&self, query: &AlertQuery) -> Result<usize, StateError> {
+        let (condition, values) = condition(query);
+        let text = format!("SELECT count(*) FROM alerts WHERE {condition}");
+        self.read(|c| {
+            let count: i64 =
+                c.prepare_cached(&text)?.query_row(params_from_iter(values), |row| row.get(0))?;
+            Ok(usize::try_from(count).unwrap_or(0))
         })
     }
 
