@@ -13,6 +13,8 @@ pub mod backend;
 pub mod base;
 /// The command line: the only place that prints.
 pub mod cli;
+/// L4: what tocsin keeps on a cluster: the alert index, rule state, the execution log.
+pub mod cluster;
 /// The configuration file, its overlays and its secrets.
 pub mod config;
 /// L0: fields, types, values and documents as Elasticsearch understands them. No I/O.

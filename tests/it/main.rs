@@ -13,6 +13,7 @@
 )]
 
 mod alert_ids;
+mod alert_index;
 mod architecture;
 mod cli;
 mod cloudtrail;
@@ -25,6 +26,7 @@ mod fields;
 mod ingest;
 mod kibana_engine;
 mod kql;
+mod nodes;
 mod rule_types;
 mod rules;
 mod service;
