@@ -9,6 +9,7 @@
 pub mod aggregate;
 mod buckets;
 mod cache;
+pub mod cluster;
 mod documents;
 mod kernels;
 pub mod local;

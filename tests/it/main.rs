@@ -17,6 +17,7 @@ mod alert_index;
 mod architecture;
 mod cli;
 mod cloudtrail;
+mod cluster;
 mod coverage;
 mod elastic;
 mod engine;

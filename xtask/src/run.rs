@@ -59,7 +59,11 @@ pub fn test(quick: bool, all_nodes: bool) -> Result<()> {
     {
         let nodes = Nodes::start(names, in_ci || all_nodes)?;
         let named = nodes.variable();
-        step_with("tests", "cargo", &["test", "--workspace", "--locked"], &[("TOCSIN_NODES", &named)])?;
+        let mut variables = vec![("TOCSIN_NODES", named.as_str())];
+        if in_ci || all_nodes {
+            variables.push(("TOCSIN_REQUIRE_NODES", "1"));
+        }
+        step_with("tests", "cargo", &["test", "--workspace", "--locked"], &variables)?;
     }
     step("shipped rules", "cargo", &["run", "--quiet", "--locked", "--", "rules", "check", "rules"])?;
     step("rule tests", "cargo", &["run", "--quiet", "--locked", "--", "test", "rules"])?;

@@ -6,11 +6,13 @@
 //! means in Kibana.
 
 mod fields;
+mod filter;
 mod request;
 mod script;
 mod term;
 
 pub use fields::{FieldList, ListedField, Script};
+pub use filter::filter_query;
 pub use request::{TimeRange, bool_query, search_body};
 pub use term::{escaped_pattern, value};
 

@@ -1,0 +1,115 @@
+//! An Elasticsearch or `OpenSearch` cluster as a backend.
+//!
+//! What it is: searches as query DSL with Kibana's meaning, whole pages in the order of all
+//! backends (time, index, id) whatever the cluster can sort by, many rules in one request.
+//! What it is not: a client; how a cluster is reached is [`crate::elastic`].
+//! Invariant: a page lacks no event that belongs on it. What a cluster cannot answer completely (a
+//! shard that is away, a time-out) is an error.
+
+mod aggregate;
+mod ask;
+mod get;
+mod mapping;
+mod page;
+mod query;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use self::mapping::{Indices, Known};
+use self::page::Paging;
+use super::{
+    AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, HitPage, SearchRequest,
+};
+use crate::ecs::document::Document;
+use crate::ecs::mapping::Mapping;
+use crate::elastic::{Client, ElasticError};
+
+/// How a cluster is searched. Whatever is chosen, the same events are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClusterOptions {
+    /// Pages after the first are read in a point in time, where the product has them.
+    pub point_in_time: bool,
+}
+
+impl Default for ClusterOptions {
+    fn default() -> Self {
+        Self { point_in_time: true }
+    }
+}
+
+/// Searches a cluster. Cheap to clone; clones share what is known of it.
+#[derive(Debug, Clone)]
+pub struct ClusterBackend {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    client: Client,
+    options: ClusterOptions,
+    known: Known,
+    /// Searches that are read page by page, by what they search.
+    paging: Mutex<HashMap<u64, Paging>>,
+}
+
+impl ClusterBackend {
+    /// A backend over the cluster that `client` reaches. Asks nothing yet.
+    pub fn new(client: Client) -> Self {
+        Self::with_options(client, ClusterOptions::default())
+    }
+
+    /// The same, searched in a chosen way.
+    pub fn with_options(client: Client, options: ClusterOptions) -> Self {
+        let inner = Inner { client, options, known: Known::default(), paging: Mutex::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Its client.
+    pub fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    async fn indices(&self, patterns: &[String]) -> Result<Indices, BackendError> {
+        self.inner.known.indices(&self.inner.client, patterns).await
+    }
+}
+
+#[async_trait]
+impl Backend for ClusterBackend {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { name: "cluster", eql: false, esql: false, anomalies: false }
+    }
+
+    async fn mapping(&self, indices: &[String]) -> Result<Arc<Mapping>, BackendError> {
+        Ok(self.indices(indices).await?.mapping)
+    }
+
+    async fn search(&self, request: SearchRequest) -> Result<HitPage, BackendError> {
+        page::search(self, &request).await
+    }
+
+    async fn search_many(&self, requests: Vec<SearchRequest>) -> Vec<Result<HitPage, BackendError>> {
+        ask::many(self, &requests).await
+    }
+
+    async fn aggregate(&self, request: AggregateRequest) -> Result<BucketPage, BackendError> {
+        aggregate::aggregate(self, &request).await
+    }
+
+    async fn get(&self, names: &[DocumentRef]) -> Result<Vec<Option<Document>>, BackendError> {
+        get::get(self, names).await
+    }
+}
+
+/// Patterns as they stand in a path.
+fn joined(patterns: &[String]) -> String {
+    patterns.join(",")
+}
+
+/// An error of the cluster as one of the backend.
+fn failed(error: &ElasticError) -> BackendError {
+    BackendError::Failed(format!("{error}; {}", error.help()))
+}

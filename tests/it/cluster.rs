@@ -1,0 +1,3 @@
+//! Clusters as backends, on real nodes.
+
+mod paging;
