@@ -51,7 +51,7 @@ pub fn build_all(
     occasion: &Occasion,
 ) -> Vec<AlertRow> {
     match evidence {
-        Evidence::Group(documents) => build_group(rule, documents, &Map::new(), occasion),
+        Evidence::Group { documents, added } => build_group(rule, documents, added, occasion),
         Evidence::Hit { document, added } => {
             vec![build(rule, id, document, added, timestamp, occasion)]
         }
@@ -157,6 +157,7 @@ pub(super) fn row(
         original_time,
         severity: changed.severity.as_str().to_owned(),
         building_block: rule.rule.building_block,
+        counted: true,
         document: Value::Object(alert).to_string(),
     }
 }

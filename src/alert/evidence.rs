@@ -1,7 +1,10 @@
 //! What an alert is made of.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
+use super::group::shared_source;
 use crate::ecs::document::Document;
 
 /// What an alert is made of.
@@ -15,8 +18,13 @@ pub enum Evidence {
         /// Fields of the alert by dotted name.
         added: Map<String, Value>,
     },
-    /// The events of a sequence, in order: a building block for each and a shell over them.
-    Group(Vec<Document>),
+    /// The events of a sequence: a building block for each and a shell over them.
+    Group {
+        /// The events, in order.
+        documents: Vec<Document>,
+        /// Fields of the shell by dotted name.
+        added: Map<String, Value>,
+    },
 }
 
 impl Evidence {
@@ -29,7 +37,27 @@ impl Evidence {
     pub fn documents(&self) -> &[Document] {
         match self {
             Self::Hit { document, .. } => std::slice::from_ref(document),
-            Self::Group(documents) => documents,
+            Self::Group { documents, .. } => documents,
+        }
+    }
+
+    /// The events of a sequence.
+    pub fn group(documents: Vec<Document>) -> Self {
+        Self::Group { documents, added: Map::new() }
+    }
+
+    /// What the events have in common: the fields of the alert that counts.
+    pub fn shared(&self) -> Cow<'_, Value> {
+        match self {
+            Self::Hit { document, .. } => Cow::Borrowed(&document.source),
+            Self::Group { documents, .. } => Cow::Owned(shared_source(documents)),
+        }
+    }
+
+    /// Adds fields to the alert that counts.
+    pub fn add(&mut self, fields: Map<String, Value>) {
+        match self {
+            Self::Hit { added, .. } | Self::Group { added, .. } => added.extend(fields),
         }
     }
 

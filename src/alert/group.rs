@@ -35,6 +35,15 @@ pub fn shell_id(rule: &RuleFields, documents: &[Document]) -> Arc<str> {
     id::sequence_shell(&parts, &rule.uuid).into()
 }
 
+/// What the events of a sequence have in common.
+pub fn shared_source(documents: &[Document]) -> Value {
+    let mut sources = documents.iter().map(|document| Value::Object(alert_source(&document.source)));
+    let first = sources.next().unwrap_or_else(|| Value::Object(Map::new()));
+    sources.fold(first, |shared, source| {
+        intersect(&shared, &source).unwrap_or_else(|| Value::Object(Map::new()))
+    })
+}
+
 /// The shell, and then the building blocks, of a sequence.
 pub fn build_group(
     rule: &RuleFields,
@@ -48,7 +57,6 @@ pub fn build_group(
     let index = alerts_index(&occasion.space);
     let plain = Overrides::none(&rule.rule);
     let mut blocks = Vec::with_capacity(documents.len());
-    let mut shared: Option<Value> = None;
     let mut lineage = Vec::new();
     let mut depth = 1;
     let mut last_time = None;
@@ -69,17 +77,13 @@ pub fn build_group(
         }));
         depth = depth.max(origin.depth);
         last_time = last_time.max(original);
-        let source = Value::Object(alert_source(&document.source));
-        shared = Some(match shared {
-            None => source,
-            Some(before) => intersect(&before, &source).unwrap_or_else(|| Value::Object(Map::new())),
-        });
         blocks.push(AlertRow {
             building_block: true,
+            counted: false,
             ..row(rule, block.into(), original, &plain, alert, occasion)
         });
     }
-    let shared = shared.unwrap_or_else(|| Value::Object(Map::new()));
+    let shared = shared_source(documents);
     let changed = overrides(&rule.rule, &shared);
     let now: Value = iso_millis(occasion.now).into();
     let mut alert = alert_source(&shared);

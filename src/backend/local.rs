@@ -329,6 +329,7 @@ mod tests {
             original_time: None,
             severity: "low".into(),
             building_block: false,
+            counted: true,
             document: document.to_string(),
         };
         let record = ExecutionRecord {
@@ -361,6 +362,7 @@ mod tests {
             state: None,
             kept: Vec::new(),
             settled: Vec::new(),
+            updates: Vec::new(),
             memory: Vec::new(),
         }
     }

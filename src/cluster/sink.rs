@@ -14,7 +14,7 @@ use crate::alert::lookup::lookup;
 use crate::base::window::iso_millis;
 use crate::elastic::{Client, ElasticError, Request, segment};
 use crate::store::state::{
-    AlertQuery, AlertRow, AlertSink, Created, Lookup, StateError, StoredAlert, WorkflowStatus,
+    AlertQuery, AlertRow, AlertSink, AlertUpdate, Created, Lookup, StateError, StoredAlert, WorkflowStatus,
 };
 
 /// Ids asked for in one search.
@@ -23,6 +23,10 @@ const IDS: usize = 5_000;
 const PAGE: usize = 1_000;
 /// How often an alert that someone else changes at the same time is changed again.
 const CONFLICTS: usize = 5;
+
+/// Fields that are changed: how an alert spells them decides how a change does.
+const CHANGED: [&str; 4] =
+    ["kibana.alert.workflow_*", "signal.status", "kibana.alert.suppression.*", "kibana.alert.last_detected"];
 
 /// The alert index of a cluster.
 #[derive(Debug, Clone)]
@@ -139,12 +143,12 @@ impl ClusterAlerts {
     async fn change(
         &self,
         ids: Vec<Arc<str>>,
-        edit: impl Fn(&Value) -> Map<String, Value>,
+        edit: impl Fn(&str, &Value) -> Map<String, Value>,
     ) -> Result<usize, StateError> {
         let mut waiting = ids;
         let mut changed = 0;
         for _ in 0..CONFLICTS {
-            let found = self.get(&waiting, json!(["kibana.alert.workflow_*", "signal.status"])).await?;
+            let found = self.get(&waiting, json!(CHANGED)).await?;
             let items: Vec<Item> = found
                 .iter()
                 .map(|alert| Item {
@@ -154,7 +158,9 @@ impl ClusterAlerts {
                         "if_seq_no": alert.place.seq_no,
                         "if_primary_term": alert.place.primary_term,
                     }}),
-                    body: Some(json!({"doc": respelled(&alert.source, edit(&alert.source))}).to_string()),
+                    body: Some(
+                        json!({"doc": respelled(&alert.source, edit(&alert.id, &alert.source))}).to_string(),
+                    ),
                 })
                 .collect();
             if items.is_empty() {
@@ -345,6 +351,14 @@ impl AlertSink for ClusterAlerts {
         })
     }
 
+    async fn update(&self, updates: Vec<AlertUpdate>) -> Result<(), StateError> {
+        let ids = updates.iter().map(|update| Arc::clone(&update.id)).collect();
+        let fields: HashMap<Arc<str>, Map<String, Value>> =
+            updates.into_iter().map(|update| (update.id, update.fields)).collect();
+        self.change(ids, |id, _| fields.get(id).cloned().unwrap_or_default()).await?;
+        Ok(())
+    }
+
     async fn find(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StateError> {
         let wanted = query.size.unwrap_or(usize::MAX);
         let order = if query.ascending { "asc" } else { "desc" };
@@ -399,7 +413,7 @@ impl AlertSink for ClusterAlerts {
         status: WorkflowStatus,
         now: DateTime<Utc>,
     ) -> Result<usize, StateError> {
-        self.change(ids, |_| {
+        self.change(ids, |_, _| {
             Map::from_iter([
                 ("kibana.alert.workflow_status".to_owned(), status.as_str().into()),
                 ("kibana.alert.workflow_status_updated_at".to_owned(), iso_millis(now).into()),
@@ -414,7 +428,7 @@ impl AlertSink for ClusterAlerts {
         add: Vec<String>,
         remove: Vec<String>,
     ) -> Result<usize, StateError> {
-        self.change(ids, |source| {
+        self.change(ids, |_, source| {
             let mut tags = match lookup(source, "kibana.alert.workflow_tags") {
                 Some(Value::Array(tags)) => tags.clone(),
                 Some(Value::Null) | None => Vec::new(),

@@ -276,9 +276,10 @@ impl ClusterState {
 fn count(execution: &mut ExecutionCommit, created: Vec<Created>) {
     let record = &mut execution.record;
     let mut failed: Vec<String> = Vec::new();
-    for result in created {
+    for (alert, result) in execution.alerts.iter().zip(created) {
         match result {
             Created::New => {}
+            Created::Duplicate if !alert.counted => {}
             Created::Reduced(why) => {
                 record.warnings.push(why);
                 if record.status == Status::Succeeded {
@@ -387,6 +388,10 @@ impl StateStore for ClusterState {
 
     async fn commit(&self, mut executions: Vec<ExecutionCommit>) -> Result<Vec<ExecutionRecord>, StateError> {
         self.write_alerts(&mut executions).await?;
+        let updates: Vec<_> = executions.iter_mut().flat_map(|e| std::mem::take(&mut e.updates)).collect();
+        if !updates.is_empty() {
+            self.alerts.update(updates).await?;
+        }
         let mut items = Vec::new();
         for execution in &executions {
             let rule = &execution.record.rule_uuid;

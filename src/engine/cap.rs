@@ -27,6 +27,16 @@ pub(super) struct Candidate {
     pub position: i64,
     /// `@timestamp`, ms since the epoch.
     pub event_time: i64,
+    /// Times of its first and its last event, ms: what suppression counts from and to.
+    pub span: (i64, i64),
+}
+
+impl Candidate {
+    /// A candidate on one event; `position` is `i64::MAX` where the primary time is missing.
+    pub(super) fn on_event(alert: Arc<str>, evidence: Evidence, position: i64, event_time: i64) -> Self {
+        let time = if position == i64::MAX { event_time } else { position };
+        Self { alert, evidence, position, event_time, span: (time, time) }
+    }
 }
 
 /// Sorts the candidates of one execution.
@@ -39,9 +49,12 @@ pub(super) struct Sorter {
     slot: i64,
     chosen: Vec<Candidate>,
     over: Vec<Candidate>,
-    /// Over the cap and not to be kept: more than could ever be, or not plain events.
+    /// Over the cap and more than could ever be kept: counted only.
     lost: u64,
+    /// Over the cap and of a kind that cannot wait.
     left_out: HashSet<Arc<str>>,
+    /// Nothing new is kept: what a candidate stands for is known in this execution alone.
+    fleeting: bool,
     candidates: u64,
     duplicates: u64,
     capped: u64,
@@ -56,7 +69,7 @@ pub(super) struct Sorter {
 pub(super) struct Sorted {
     pub chosen: Vec<Candidate>,
     pub kept: Vec<BacklogEntry>,
-    /// Candidates over the cap that cannot wait: they are made of more than one event.
+    /// Candidates over the cap that cannot wait: there is more to them than one event.
     pub left_out: HashSet<Arc<str>>,
     pub settled: Vec<Arc<str>>,
     pub candidates: u64,
@@ -86,6 +99,7 @@ impl Sorter {
             over: Vec::new(),
             lost: 0,
             left_out: HashSet::new(),
+            fleeting: false,
             candidates: 0,
             duplicates: 0,
             capped: 0,
@@ -106,6 +120,12 @@ impl Sorter {
         sorter
     }
 
+    /// Keeps no candidates for later executions: each stands for a group.
+    pub(super) fn of_groups(mut self) -> Self {
+        self.fleeting = true;
+        self
+    }
+
     /// Takes the next hits of the window, in time order; `existing` are those of their ids that
     /// are alerts already.
     pub(super) fn take(&mut self, hits: Vec<Candidate>, existing: &HashSet<Arc<str>>) {
@@ -122,9 +142,8 @@ impl Sorter {
                 if self.waiting.contains_key(&hit.alert) {
                     continue;
                 }
-                if hit.evidence.plain().is_none() {
+                if self.fleeting || hit.evidence.plain().is_none() {
                     self.left_out.insert(hit.alert);
-                    self.lost += 1;
                 } else if self.behaviour == CapBehaviour::Keep && self.over.len() < self.room() {
                     self.over.push(hit);
                 } else {
@@ -172,12 +191,12 @@ impl Sorter {
                 continue;
             }
             alerted += 1;
-            self.chosen.push(Candidate {
-                alert: entry.alert,
-                evidence: Evidence::hit(entry.document),
-                position: entry.position,
-                event_time: entry.event_time,
-            });
+            self.chosen.push(Candidate::on_event(
+                entry.alert,
+                Evidence::hit(entry.document),
+                entry.position,
+                entry.event_time,
+            ));
         }
         let mut kept = Vec::new();
         if self.behaviour == CapBehaviour::Keep {
@@ -222,12 +241,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn candidate(n: u32) -> Candidate {
-        Candidate {
-            alert: format!("a{n}").into(),
-            evidence: Evidence::hit(Document::new("i", n.to_string(), serde_json::Value::Null)),
-            position: i64::from(n),
-            event_time: i64::from(n),
-        }
+        let evidence = Evidence::hit(Document::new("i", n.to_string(), serde_json::Value::Null));
+        Candidate::on_event(format!("a{n}").into(), evidence, i64::from(n), i64::from(n))
     }
 
     /// Executions one after the other, as the engine runs them; returns what each counted and all

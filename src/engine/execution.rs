@@ -9,16 +9,16 @@ use super::outcome::Log;
 use super::plan::Plan;
 use super::run::{Due, Engine};
 use super::settings::Trigger;
-use super::stages::Stages;
+use super::stages::{Finished, Stages};
 use super::unwind::{blocking, caught};
 use crate::alert::build::{Occasion, build_all};
 use crate::backend::{BackendError, HitPage};
 use crate::base::intervals::Intervals;
 use crate::base::ledger::Ledger;
-use crate::base::window::Window;
+use crate::base::window::{Window, iso_millis};
 use crate::rule::evaluation::Evaluation;
 use crate::store::state::{
-    AlertRow, BacklogEntry, ExecutionCommit, ExecutionRecord, Memory, RuleState, Status,
+    AlertRow, AlertUpdate, BacklogEntry, ExecutionCommit, ExecutionRecord, Memory, RuleState, Status,
 };
 
 /// An execution that has been planned.
@@ -36,6 +36,7 @@ pub(super) struct Task {
 struct Judged {
     record: ExecutionRecord,
     alerts: Vec<AlertRow>,
+    updates: Vec<AlertUpdate>,
     kept: Vec<BacklogEntry>,
     settled: Vec<Arc<str>>,
     /// What the rule puts down for later executions.
@@ -44,7 +45,14 @@ struct Judged {
 
 impl Judged {
     fn nothing(record: ExecutionRecord) -> Self {
-        Self { record, alerts: Vec::new(), kept: Vec::new(), settled: Vec::new(), memory: Vec::new() }
+        Self {
+            record,
+            alerts: Vec::new(),
+            updates: Vec::new(),
+            kept: Vec::new(),
+            settled: Vec::new(),
+            memory: Vec::new(),
+        }
     }
 }
 
@@ -68,7 +76,7 @@ impl Engine {
                 Judged::nothing(failing.failed(error))
             }
         };
-        let Judged { mut record, alerts, kept, settled, memory } = judged;
+        let Judged { mut record, alerts, updates, kept, settled, memory } = judged;
         let mut state = self.next_state(&due, &uuid, &record, Some(window));
         let survey = due.errand.as_ref().and_then(|errand| errand.survey);
         if let Some(survey) = survey.filter(|_| record.status != Status::Failed) {
@@ -78,7 +86,7 @@ impl Engine {
                 Err(error) => record.warnings.push(error),
             }
         }
-        ExecutionCommit { record, alerts, state: Some(state), kept, settled, memory }
+        ExecutionCommit { record, alerts, updates, state: Some(state), kept, settled, memory }
     }
 
     async fn judge(
@@ -106,13 +114,15 @@ impl Engine {
             return Ok(Judged::nothing(task.log.without_search(Status::NoDataSource, why)));
         }
         self.check_time_field(&mut task).await?;
-        let (rule, mut sorted) = stages.finish().await?;
+        let Finished { rule, mut sorted, suppressed } = stages.finish().await?;
         task.log.count(&sorted, task.plan.cap, self.settings.capped);
+        task.log.record.suppressed = suppressed.suppressed;
         let chosen = std::mem::take(&mut sorted.chosen);
         let trigger = task.due.trigger(self.settings.trigger);
+        let now = self.clock.now();
         let occasion = Occasion {
             execution: task.log.record.execution_id.as_str().into(),
-            now: self.clock.now(),
+            now,
             intended: (trigger != Trigger::Scheduled && trigger != Trigger::Late).then_some(task.due.slot),
             manual: trigger.is_manual(),
             late: trigger == Trigger::Late,
@@ -123,9 +133,14 @@ impl Engine {
             chosen.iter().flat_map(build).collect::<Vec<_>>()
         })
         .await?;
-        let memory = found.memory.settle(&sorted.left_out);
+        let mut updates = suppressed.updates;
+        for update in &mut updates {
+            update.fields.insert("kibana.alert.last_detected".to_owned(), iso_millis(now).into());
+        }
+        let mut memory = found.memory.settle(&sorted.left_out);
+        memory.extend(suppressed.memory);
         let record = task.log.ended();
-        Ok(Judged { record, alerts, kept: sorted.kept, settled: sorted.settled, memory })
+        Ok(Judged { record, alerts, updates, kept: sorted.kept, settled: sorted.settled, memory })
     }
 
     /// Warns when the field that decides about time is known nowhere: then either the fallback

@@ -17,6 +17,7 @@ mod plan;
 mod run;
 mod settings;
 mod stages;
+mod suppress;
 mod survey;
 mod unwind;
 

@@ -66,6 +66,9 @@ impl Log {
         record.backlog = sorted.backlog;
         if sorted.capped > 0 {
             let fate = match behaviour {
+                CapBehaviour::Keep if !sorted.left_out.is_empty() => {
+                    "they come again while they are in the window"
+                }
                 CapBehaviour::Keep => "kept for later runs",
                 CapBehaviour::Drop => "dropped, as `limits.capped` says",
             };
@@ -104,6 +107,7 @@ impl Log {
         record.status = Status::Failed;
         record.error = Some(error.into());
         (record.candidates, record.alerts, record.duplicates, record.capped) = (0, 0, 0, 0);
+        record.suppressed = 0;
         record.backlog = BacklogCounts::default();
         self.close()
     }

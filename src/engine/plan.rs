@@ -58,9 +58,6 @@ pub(super) fn plan(
                 .to_owned(),
         );
     }
-    if rule.alert_suppression.is_some() {
-        warn("the rule's alert suppression is not applied by this version: every hit is an alert".to_owned());
-    }
     let cap = rule.max_signals.clamp(1, settings.max_signals.max(1));
     if cap < rule.max_signals {
         warn(format!("`max_signals` {} is above the limit of {cap}, which holds", rule.max_signals));

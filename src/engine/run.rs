@@ -175,6 +175,7 @@ impl Engine {
             Box::new(ExecutionCommit {
                 record,
                 alerts: Vec::new(),
+                updates: Vec::new(),
                 state,
                 kept: Vec::new(),
                 settled: Vec::new(),

@@ -1,16 +1,22 @@
 //! The stages that candidates of every rule type go through, in this order: those that descend
-//! from the rule itself out, duplicates out, the cap.
+//! from the rule itself out, duplicates out, suppression, the cap.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+
+use chrono::DateTime;
 
 use super::cap::{Candidate, Sorted, Sorter};
 use super::execution::Task;
 use super::outcome::counted;
 use super::run::Engine;
+use super::settings::Trigger;
+use super::suppress::{Group, Grouped, Suppressed, Suppressor};
 use super::unwind::{blocking, caught};
 use crate::alert::ancestors::descends_from;
 use crate::alert::rule_fields::RuleFields;
+use crate::rule::model::RuleKind;
+use crate::store::state::{AlertQuery, Lookup, WorkflowStatus};
 
 /// Takes the candidates of one execution, in time order.
 pub(super) struct Stages<'e> {
@@ -18,6 +24,7 @@ pub(super) struct Stages<'e> {
     /// The rule's part of its alerts and of their ids.
     pub rule: Arc<RuleFields>,
     sorter: Sorter,
+    suppressor: Option<Suppressor>,
     own: u64,
     /// Events from before this time (ms) are not looked at.
     oldest: i64,
@@ -35,9 +42,11 @@ impl<'e> Stages<'e> {
         };
         let slot = task.due.slot.timestamp_millis();
         let sorter = Sorter::new(Arc::clone(&task.uuid), slot, task.plan.cap, settings.capped, waiting);
+        let suppressor = suppressor(engine, task).await?;
+        let sorter = if suppressor.is_some() { sorter.of_groups() } else { sorter };
         let oldest = task.due.errand.as_ref().and_then(|errand| errand.oldest);
         let oldest = oldest.map_or(i64::MIN, |at| at.timestamp_millis());
-        Ok(Self { engine, rule: Arc::new(rule), sorter, own: 0, oldest })
+        Ok(Self { engine, rule: Arc::new(rule), sorter, suppressor, own: 0, oldest })
     }
 
     /// Takes the next candidates. `make` gives them from the rule's part of ids; it runs on the
@@ -61,12 +70,28 @@ impl<'e> Stages<'e> {
         let ids = candidates.iter().map(|c| Arc::clone(&c.alert)).collect();
         let existing = caught(self.engine.alerts.existing(ids)).await?.map_err(|error| error.to_string())?;
         self.own += own as u64;
+        let candidates = match &mut self.suppressor {
+            None => candidates,
+            Some(suppressor) => {
+                for alert in existing.iter().filter(|alert| !suppressor.knows(alert)).collect::<BTreeSet<_>>()
+                {
+                    // Written by an execution that did not come to its end, or without suppression.
+                    let found = caught(self.engine.alerts.lookup(alert)).await?;
+                    if let Lookup::One(found) = found.map_err(|error| error.to_string())?
+                        && let Some(group) = Group::of_alert(&found.source)
+                    {
+                        suppressor.learn(Arc::clone(alert), group);
+                    }
+                }
+                suppressor.take(candidates, &existing)
+            }
+        };
         self.sorter.take(candidates, &existing);
         Ok(())
     }
 
     /// What became of the candidates.
-    pub(super) async fn finish(self) -> Result<(Arc<RuleFields>, Sorted), String> {
+    pub(super) async fn finish(self) -> Result<Finished, String> {
         let mut existing = HashSet::new();
         if self.sorter.wants_waiting() {
             let ids = self.sorter.waiting().cloned().collect();
@@ -76,6 +101,63 @@ impl<'e> Stages<'e> {
             let rule = &self.rule.rule.rule_id;
             tracing::debug!(%rule, "left out {} of the rule's own", counted(self.own, "alert"));
         }
-        Ok((self.rule, self.sorter.finish(&existing)))
+        let mut sorted = self.sorter.finish(&existing);
+        let mut suppressed = Suppressed::default();
+        if let Some(suppressor) = self.suppressor {
+            suppressed = suppressor.finish(&sorted.left_out);
+            sorted.candidates += suppressed.suppressed + suppressed.duplicates + suppressed.capped;
+            sorted.duplicates += suppressed.duplicates;
+            sorted.capped += suppressed.capped;
+            for candidate in &mut sorted.chosen {
+                if let Some(fields) = suppressed.fields.remove(&candidate.alert) {
+                    candidate.evidence.add(fields);
+                }
+            }
+        }
+        Ok(Finished { rule: self.rule, sorted, suppressed })
     }
+}
+
+/// What became of the candidates of an execution.
+pub(super) struct Finished {
+    pub rule: Arc<RuleFields>,
+    pub sorted: Sorted,
+    pub suppressed: Suppressed,
+}
+
+/// The rule's suppression, with what earlier executions left.
+async fn suppressor(engine: &Engine, task: &Task) -> Result<Option<Suppressor>, String> {
+    let rule = &task.due.rule;
+    let Some(suppression) = rule.alert_suppression.clone() else { return Ok(None) };
+    let (fields, threshold) = match &rule.kind {
+        RuleKind::Threshold(params) => (params.fields.clone(), true),
+        _ => (suppression.group_by.clone(), false),
+    };
+    let slot = task.due.slot.timestamp_millis();
+    let from = task.plan.window.from.timestamp_millis();
+    let memory = caught(engine.state.memory(&task.uuid)).await?.map_err(|error| error.to_string())?;
+    let all =
+        AlertQuery { rule: Some(task.uuid.to_string()), building_blocks: true, ..AlertQuery::default() };
+    let mut groups = Vec::new();
+    if Suppressor::forgets(&memory, slot, from) {
+        let alerts = caught(engine.alerts.find(&all)).await?.map_err(|error| error.to_string())?;
+        groups = alerts.into_iter().filter_map(|a| Some((a.id, Group::of_alert(&a.source)?))).collect();
+    }
+    let mut closed = HashSet::new();
+    if let Some(duration) = suppression.duration_ms {
+        let since = DateTime::from_timestamp_millis(slot.saturating_sub(duration));
+        let query = AlertQuery { status: Some(WorkflowStatus::Closed), from: since, ..all };
+        let alerts = caught(engine.alerts.find(&query)).await?.map_err(|error| error.to_string())?;
+        closed = alerts.into_iter().map(|alert| alert.id).collect();
+    }
+    let by = Grouped {
+        suppression,
+        fields,
+        threshold,
+        arrays: !matches!(rule.kind, RuleKind::Query(_) | RuleKind::SavedQuery(_) | RuleKind::Threshold(_)),
+        uuid: Arc::clone(&task.uuid),
+        space: Arc::clone(&engine.settings.space),
+    };
+    let scheduled = task.due.trigger(engine.settings.trigger) == Trigger::Scheduled;
+    Ok(Some(Suppressor::new(by, slot, &memory, groups, closed, scheduled)))
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-pub use alerts::{AlertQuery, AlertRow, Lookup, StoredAlert, WorkflowStatus, alerts_index};
+pub use alerts::{AlertQuery, AlertRow, AlertUpdate, Lookup, StoredAlert, WorkflowStatus, alerts_index};
 pub use backlog::BacklogEntry;
 pub use commit::{ExecutionCommit, LINGER};
 pub use executions::{BacklogCounts, ExecutionQuery, ExecutionRecord, Status};

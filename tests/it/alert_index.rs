@@ -79,6 +79,7 @@ impl Place {
             original_time: None,
             severity: "low".into(),
             building_block: false,
+            counted: true,
             document: document.to_string(),
         }
     }
@@ -122,6 +123,7 @@ pub(crate) fn commit(id: &str, alerts: Vec<AlertRow>, slot: i64) -> ExecutionCom
         state: Some(RuleState { last_slot: Some(slot), ..RuleState::new("rule-uuid", "rule") }),
         kept: Vec::new(),
         settled: Vec::new(),
+        updates: Vec::new(),
         memory: Vec::new(),
     }
 }

@@ -19,6 +19,7 @@ use tocsin::store::state::{AlertQuery, ExecutionRecord, StateDb, StoredAlert};
 use tocsin::store::{Store, StoreOptions};
 
 mod new_terms;
+mod suppression;
 mod threshold;
 
 fn noon() -> DateTime<Utc> {

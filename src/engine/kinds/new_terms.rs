@@ -98,12 +98,8 @@ fn candidates(rule: &RuleFields, buckets: Vec<Bucket>) -> Vec<Candidate> {
             let alert = id::new_terms(&document.index, &document.id, None, &rule.id_part, terms);
             let mut added = Map::new();
             added.insert("kibana.alert.new_terms".to_owned(), Value::Array(values));
-            Some(Candidate {
-                alert: alert.into(),
-                evidence: Evidence::Hit { document, added },
-                position: hit.sort.primary,
-                event_time: hit.sort.timestamp,
-            })
+            let evidence = Evidence::Hit { document, added };
+            Some(Candidate::on_event(alert.into(), evidence, hit.sort.primary, hit.sort.timestamp))
         })
         .collect();
     candidates.sort_by(|a, b| (a.position, &a.alert).cmp(&(b.position, &b.alert)));

@@ -37,11 +37,9 @@ pub(super) async fn find(
 }
 
 fn candidates(rule: &RuleFields, hits: Vec<Hit>) -> Vec<Candidate> {
-    let candidate = |Hit { document, sort }| Candidate {
-        alert: alert_id(rule, &document.index, &document.id),
-        evidence: Evidence::hit(document),
-        position: sort.primary,
-        event_time: sort.timestamp,
+    let candidate = |Hit { document, sort }| {
+        let alert = alert_id(rule, &document.index, &document.id);
+        Candidate::on_event(alert, Evidence::hit(document), sort.primary, sort.timestamp)
     };
     hits.into_iter().map(candidate).collect()
 }

@@ -16,6 +16,7 @@ use crate::alert::build::alert_id;
 use crate::alert::evidence::Evidence;
 use crate::alert::id::{hex, threshold_bucket};
 use crate::alert::lookup::lookup;
+use crate::alert::object_hash::{Hashable, object_hash};
 use crate::alert::rule_fields::RuleFields;
 use crate::backend::{AggregateRequest, Bucket, BucketKey, Counted, KeyValue, Scope};
 use crate::base::window::iso_millis;
@@ -153,11 +154,19 @@ fn candidate(
     let mut added = Map::new();
     added.insert("kibana.alert.threshold_result".to_owned(), result);
     let document = Document::new(patterns, id, Value::Object(source));
+    let alert = match rule.rule.alert_suppression {
+        None => alert_id(rule, &document.index, &document.id),
+        Some(_) => {
+            let parts = [document.index.as_ref(), document.id.as_ref(), rule.id_part.as_str()];
+            object_hash(&Hashable::Array(parts.map(Hashable::from).to_vec())).into()
+        }
+    };
     Candidate {
-        alert: alert_id(rule, &document.index, &document.id),
+        alert,
         evidence: Evidence::Hit { document, added },
         position: bucket.last,
         event_time: bucket.last,
+        span: (bucket.first, bucket.last),
     }
 }
 

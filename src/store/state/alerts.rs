@@ -78,8 +78,20 @@ pub struct AlertRow {
     pub severity: String,
     /// Kept for other rules, hidden by default.
     pub building_block: bool,
+    /// Whether it counts as an alert of its execution; the building blocks of a sequence do not.
+    pub counted: bool,
     /// The whole document, JSON.
     pub document: String,
+}
+
+/// Fields of an alert that an execution sets anew. The values are absolute, so that writing them
+/// again changes nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertUpdate {
+    /// The alert.
+    pub id: Arc<str>,
+    /// Fields by dotted name.
+    pub fields: serde_json::Map<String, Value>,
 }
 
 /// A stored alert.
@@ -349,6 +361,14 @@ impl StateDb {
         })
     }
 
+    /// Sets fields of alerts; one that is gone stays gone.
+    ///
+    /// # Errors
+    /// When the database cannot be written; then none was changed.
+    pub fn update_alerts(&self, updates: Vec<AlertUpdate>) -> Result<(), StateError> {
+        self.write(move |c| updates.iter().try_for_each(|one| update(c, one)))
+    }
+
     /// Adds and removes workflow tags of alerts (full ids); returns how many alerts there were.
     ///
     /// # Errors
@@ -375,6 +395,15 @@ impl StateDb {
             })
         })
     }
+}
+
+/// Sets fields of an alert; one that is gone stays gone.
+pub(super) fn update(c: &Connection, update: &AlertUpdate) -> Result<(), StateError> {
+    change(c, std::slice::from_ref(&update.id), |source| {
+        source.extend(update.fields.clone());
+        None
+    })?;
+    Ok(())
 }
 
 /// Rewrites documents; where `edit` returns a status, the column follows it.

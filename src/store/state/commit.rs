@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
-use super::{AlertRow, BacklogEntry, ExecutionRecord, Memory, RuleState, StateDb, StateError};
+use super::{AlertRow, AlertUpdate, BacklogEntry, ExecutionRecord, Memory, RuleState, StateDb, StateError};
 
 /// How long the writing thread waits for company after the first write of a group.
 pub const LINGER: Duration = Duration::from_millis(20);
@@ -22,6 +22,8 @@ pub struct ExecutionCommit {
     pub record: ExecutionRecord,
     /// New alerts.
     pub alerts: Vec<AlertRow>,
+    /// What changes of alerts of earlier executions.
+    pub updates: Vec<AlertUpdate>,
     /// The rule's state from now on; `None`: unchanged.
     pub state: Option<RuleState>,
     /// Candidates left out by the cap, kept for later executions.
@@ -47,12 +49,15 @@ impl StateDb {
 }
 
 fn write_execution(c: &Connection, execution: ExecutionCommit) -> Result<ExecutionRecord, StateError> {
-    let ExecutionCommit { mut record, alerts, state, kept, settled, memory } = execution;
+    let ExecutionCommit { mut record, alerts, updates, state, kept, settled, memory } = execution;
     for alert in &alerts {
-        if !super::alerts::insert(c, alert)? {
+        if !super::alerts::insert(c, alert)? && alert.counted {
             record.alerts = record.alerts.saturating_sub(1);
             record.duplicates += 1;
         }
+    }
+    for update in &updates {
+        super::alerts::update(c, update)?;
     }
     for id in &settled {
         c.prepare_cached("DELETE FROM backlog WHERE rule = ?1 AND alert = ?2")?

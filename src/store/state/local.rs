@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 
 use super::seam::{AlertSink, Created, StateStore};
 use super::{
-    AlertQuery, AlertRow, BacklogEntry, ExecutionCommit, ExecutionQuery, ExecutionRecord, Lookup, RuleState,
-    StateDb, StateError, StoredAlert, WorkflowStatus,
+    AlertQuery, AlertRow, AlertUpdate, BacklogEntry, ExecutionCommit, ExecutionQuery, ExecutionRecord,
+    Lookup, RuleState, StateDb, StateError, StoredAlert, WorkflowStatus,
 };
 
 /// State and alerts in the state database of this machine. Its calls run on the blocking pool.
@@ -71,6 +71,10 @@ impl AlertSink for LocalState {
 
     async fn create(&self, alerts: Vec<AlertRow>) -> Result<Vec<Created>, StateError> {
         self.run(move |db| db.create_alerts(alerts)).await
+    }
+
+    async fn update(&self, updates: Vec<AlertUpdate>) -> Result<(), StateError> {
+        self.run(move |db| db.update_alerts(updates)).await
     }
 
     async fn find(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StateError> {

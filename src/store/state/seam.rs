@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AlertQuery, AlertRow, BacklogEntry, ExecutionCommit, ExecutionQuery, ExecutionRecord, Lookup, RuleState,
-    StateError, StoredAlert, WorkflowStatus,
+    AlertQuery, AlertRow, AlertUpdate, BacklogEntry, ExecutionCommit, ExecutionQuery, ExecutionRecord,
+    Lookup, RuleState, StateError, StoredAlert, WorkflowStatus,
 };
 
 /// Where rule state, the backlog and the execution log are kept.
@@ -67,6 +67,12 @@ pub trait AlertSink: Send + Sync {
     /// # Errors
     /// When nothing is known of what became of them.
     async fn create(&self, alerts: Vec<AlertRow>) -> Result<Vec<Created>, StateError>;
+
+    /// Sets fields of alerts; one that is gone stays gone.
+    ///
+    /// # Errors
+    /// When some may not have been set; setting them again is harmless.
+    async fn update(&self, updates: Vec<AlertUpdate>) -> Result<(), StateError>;
 
     /// Alerts that a query asks for.
     async fn find(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StateError>;

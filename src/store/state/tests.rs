@@ -15,6 +15,7 @@ fn alert(id: &str, rule: &str, ms: i64) -> AlertRow {
         original_time: None,
         severity: "low".into(),
         building_block: false,
+        counted: true,
         document: format!(r#"{{"kibana.alert.uuid":"{id}","kibana.alert.workflow_tags":[]}}"#),
     }
 }
@@ -53,6 +54,7 @@ fn execution(rule: &str, alerts: Vec<AlertRow>) -> ExecutionCommit {
         state: None,
         kept: Vec::new(),
         settled: Vec::new(),
+        updates: Vec::new(),
         memory: Vec::new(),
     }
 }
