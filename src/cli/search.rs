@@ -18,7 +18,7 @@ use crate::base::diagnostic::{Diagnostic, Level};
 use crate::base::window::Window;
 use crate::ecs::types::FieldType;
 use crate::query::eval::Matcher;
-use crate::query::lang::kql;
+use crate::query::lang::{dsl, kql, lucene};
 use crate::query::plan::Filter;
 
 /// Search stored events
@@ -120,7 +120,7 @@ const PAGE: usize = 1_000;
 /// When an argument or the query is wrong, or the store cannot be read.
 pub fn run(args: SearchArgs, context: &Context) -> Result<Outcome, CliError> {
     refuse_what_is_not_there(&args)?;
-    let filter = parse(&args.query)?;
+    let filter = parse(&args.query, args.language)?;
     let window = window(&args, context)?;
     let sort = sort(args.sort.as_deref())?;
     context.require_data_dir()?;
@@ -158,7 +158,7 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<Outcome, CliError> {
 
 fn refuse_what_is_not_there(args: &SearchArgs) -> Result<(), CliError> {
     let language = match args.language {
-        Language::Kuery => {
+        Language::Kuery | Language::Lucene | Language::Dsl => {
             let eql = [
                 ("--event-category-field", &args.event_category_field),
                 ("--tiebreaker-field", &args.tiebreaker_field),
@@ -168,17 +168,20 @@ fn refuse_what_is_not_there(args: &SearchArgs) -> Result<(), CliError> {
                 None => Ok(()),
             };
         }
-        Language::Lucene => "lucene",
         Language::Eql => "eql",
         Language::Esql => "esql",
-        Language::Dsl => "dsl",
     };
     Err(CliError::usage(format!("`--language {language}` cannot be searched with yet"))
-        .with_help("this version searches with `--language kuery`"))
+        .with_help("this version searches with `--language kuery`, `lucene` and `dsl`"))
 }
 
-fn parse(query: &str) -> Result<Filter, CliError> {
-    kql::parse_filter(query).map_err(|diagnostic| CliError::text(diagnostic, query))
+fn parse(query: &str, language: Language) -> Result<Filter, CliError> {
+    let parsed = match language {
+        Language::Lucene => lucene::parse_filter(query),
+        Language::Dsl => dsl::parse_text(query),
+        _ => kql::parse_filter(query),
+    };
+    parsed.map_err(|diagnostic| CliError::text(diagnostic, query))
 }
 
 fn window(args: &SearchArgs, context: &Context) -> Result<Option<Window>, CliError> {

@@ -1,6 +1,6 @@
 //! Kibana's filter objects (`filters` of a rule): a DSL query with `meta` around it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::query::lang::dsl::{self, DslError};
 use crate::query::plan::{Filter, Node};
@@ -23,7 +23,13 @@ pub fn filter(object: &Value) -> Result<Option<Filter>, DslError> {
             }
             Filter::new(if all { Node::And(children) } else { Node::Or(children) })
         }
-        None => dsl::parse(&query_of(object))?,
+        None => match query_of(object) {
+            Value::Object(query) if query.is_empty() => match meta.and_then(from_meta) {
+                Some(query) => dsl::parse(&query)?,
+                None => dsl::parse(&Value::Object(query))?,
+            },
+            query => dsl::parse(&query)?,
+        },
     };
     if flag("negate") {
         found = Filter::new(Node::Not(Box::new(found)));
@@ -41,6 +47,26 @@ fn combined(meta: Option<&Value>) -> Option<(bool, &[Value])> {
     Some((all, meta.get("params")?.as_array()?))
 }
 
+/// The query that `meta` describes, for an object that has only that.
+fn from_meta(meta: &Value) -> Option<Value> {
+    let field = meta.get("key")?.as_str()?;
+    let params = meta.get("params");
+    let phrase = |value: &Value| json!({"match_phrase": {field: value}});
+    match meta.get("type")?.as_str()? {
+        "phrase" => {
+            let value = params.and_then(|params| params.get("query")).or_else(|| meta.get("value"))?;
+            Some(phrase(value))
+        }
+        "phrases" => {
+            let phrases: Vec<Value> = params?.as_array()?.iter().map(phrase).collect();
+            Some(json!({"bool": {"should": phrases, "minimum_should_match": 1}}))
+        }
+        "range" => Some(json!({"range": {field: params?}})),
+        "exists" => Some(json!({"exists": {"field": field}})),
+        _ => None,
+    }
+}
+
 /// The DSL query in a filter object: under `query`, or, as older versions wrote it, beside `meta`.
 fn query_of(object: &Value) -> Value {
     if let Some(query) = object.get("query") {
@@ -54,7 +80,6 @@ fn query_of(object: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn text(object: Value) -> String {
         match filter(&object) {
@@ -85,6 +110,6 @@ mod tests {
             text(json!({"meta": {"type": "combined", "relation": "OR", "params": [part, part]}})),
             "or 2"
         );
-        assert_eq!(text(json!({"meta": {}, "query": {"script": {}}})), "the query `script` is not supported");
+        assert_eq!(text(json!({"meta": {}, "query": {"scrip": {}}})), "the query `scrip` is not supported");
     }
 }

@@ -19,6 +19,8 @@ pub struct RegexpError {
     pub help: Option<&'static str>,
     /// Where, in bytes of the pattern.
     pub span: Span,
+    /// Whether it is sound, and a cluster could answer it.
+    pub only_cluster: bool,
 }
 
 /// A regular expression in the `regex` crate's syntax.
@@ -38,7 +40,8 @@ pub struct Translated {
 pub fn translate(pattern: &str) -> Result<Translated, RegexpError> {
     if pattern.chars().count() > REGEXP_CHARS {
         let message = format!("the regular expression is longer than {REGEXP_CHARS} characters");
-        return Err(RegexpError { message, help: None, span: Span::new(0, pattern.len()) });
+        let span = Span::new(0, pattern.len());
+        return Err(RegexpError { message, help: None, span, only_cluster: false });
     }
     let mut reader = Reader { pattern, at: 0, out: String::with_capacity(pattern.len() + 16), depth: 0 };
     reader.out.push_str(r"\A(?:");
@@ -74,7 +77,13 @@ struct Reader<'p> {
 impl Reader<'_> {
     fn error(&self, at: usize, message: impl Into<String>, help: Option<&'static str>) -> RegexpError {
         let length = self.pattern.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
-        RegexpError { message: message.into(), help, span: Span::new(at, at + length) }
+        let span = Span::new(at, at + length);
+        RegexpError { message: message.into(), help, span, only_cluster: false }
+    }
+
+    /// An operator that has no counterpart here.
+    fn beyond(&self, at: usize, message: &str, help: &'static str) -> RegexpError {
+        RegexpError { only_cluster: true, ..self.error(at, message, Some(help)) }
     }
 
     fn peek(&self) -> Option<char> {
@@ -121,11 +130,8 @@ impl Reader<'_> {
             match c {
                 '|' | ')' => break,
                 '&' => {
-                    return Err(self.error(
-                        self.at,
-                        "`&` (intersection) is not supported",
-                        Some("write `\\&` for the character, or two conditions joined by `and`"),
-                    ));
+                    let help = "write `\\&` for the character, or two conditions joined by `and`";
+                    return Err(self.beyond(self.at, "`&` (intersection) is not supported", help));
                 }
                 _ => {}
             }
@@ -203,12 +209,12 @@ impl Reader<'_> {
             '@' => self.out.push_str("(?s:.*)"),
             '#' => self.out.push_str(r"[^\s\S]"),
             '~' => {
-                let help = Some("write `\\~` for the character, or `not` around the condition");
-                return Err(self.error(at, "`~` (complement) is not supported", help));
+                let help = "write `\\~` for the character, or `not` around the condition";
+                return Err(self.beyond(at, "`~` (complement) is not supported", help));
             }
             '<' => {
-                let help = Some("write `\\<` for the character, or compare the number with `>=` and `<=`");
-                return Err(self.error(at, "`<…>` (an interval of numbers) is not supported", help));
+                let help = "write `\\<` for the character, or compare the number with `>=` and `<=`";
+                return Err(self.beyond(at, "`<…>` (an interval of numbers) is not supported", help));
             }
             '[' => self.class(at)?,
             '"' => {

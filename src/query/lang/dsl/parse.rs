@@ -1,19 +1,100 @@
-//! Query DSL (JSON) to [`Filter`].
+//! Query DSL (JSON) to [`Filter`]: the queries by name, and what their readers share.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::base::limits::QUERY_NESTING;
-use crate::query::plan::{Bounds, Case, FieldPattern, Filter, Node, Pattern, Piece};
+use super::{bool, leaf, text};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::limits::{QUERY_BYTES, QUERY_NESTING};
+use crate::base::nearest::nearest;
+use crate::base::span::Span;
+use crate::query::plan::{FieldPattern, Filter, Node, Pattern, Piece};
 
-/// Why a DSL query cannot become a filter.
+/// Why a DSL query cannot become a filter, and where in it: `bool.filter[1].range: …`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct DslError(String);
+#[error("{}{message}", .path.iter().rev().map(|key| format!("{key}: ")).collect::<String>())]
+pub struct DslError {
+    /// Keys from the inside out.
+    path: Vec<String>,
+    message: String,
+}
 
-/// Parameters that change scores or names and never hits.
+impl DslError {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { path: Vec::new(), message: message.into() }
+    }
+
+    /// The same error, seen from one level further out.
+    #[must_use]
+    pub(super) fn below(mut self, key: impl Into<String>) -> Self {
+        let key = key.into();
+        // Neighbouring keys are one path: `bool.filter[1]`.
+        match self.path.last_mut() {
+            Some(inner) if inner.starts_with('[') => inner.insert_str(0, &key),
+            Some(inner) => *inner = format!("{key}.{inner}"),
+            None => self.path.push(key),
+        }
+        self
+    }
+}
+
+/// Parameters that change scores, names or speed and never hits.
 const WITHOUT_EFFECT: [&str; 4] = ["boost", "_name", "rewrite", "relation"];
+
+/// Queries that are sound and that only a cluster answers, with what to call them.
+const FOREIGN: [(&str, &str); 25] = [
+    ("script", "a script"),
+    ("fuzzy", "a fuzzy search"),
+    ("match_phrase_prefix", "the beginning of a phrase"),
+    ("match_bool_prefix", "the beginning of a word"),
+    ("simple_query_string", "a simple query string"),
+    ("combined_fields", "words across fields"),
+    ("more_like_this", "likeness"),
+    ("terms_set", "a number of terms that a field or script gives"),
+    ("intervals", "words at a distance"),
+    ("span_term", "words at a distance"),
+    ("span_near", "words at a distance"),
+    ("span_or", "words at a distance"),
+    ("span_not", "words at a distance"),
+    ("span_first", "words at a distance"),
+    ("span_multi", "words at a distance"),
+    ("geo_bounding_box", "places"),
+    ("geo_distance", "places"),
+    ("geo_polygon", "places"),
+    ("geo_shape", "places"),
+    ("shape", "places"),
+    ("has_child", "a join"),
+    ("has_parent", "a join"),
+    ("parent_id", "a join"),
+    ("percolate", "a percolator"),
+    ("knn", "a vector search"),
+];
+
+/// Names of all queries that are read.
+const KNOWN: [&str; 21] = [
+    "match_all",
+    "match_none",
+    "exists",
+    "ids",
+    "term",
+    "terms",
+    "range",
+    "prefix",
+    "wildcard",
+    "regexp",
+    "match",
+    "match_phrase",
+    "multi_match",
+    "query_string",
+    "bool",
+    "constant_score",
+    "nested",
+    "dis_max",
+    "boosting",
+    "function_score",
+    "script_score",
+];
 
 /// Turns a DSL query into a filter.
 ///
@@ -21,16 +102,39 @@ const WITHOUT_EFFECT: [&str; 4] = ["boost", "_name", "rewrite", "relation"];
 /// single tokens instead, which Kibana's filter bar never asks for.
 ///
 /// # Errors
-/// A query or a parameter that is not supported, by name.
+/// What is wrong or not supported, by name and place.
 pub fn parse(query: &Value) -> Result<Filter, DslError> {
     node(query, 0).map(Filter::new)
 }
 
-fn refuse<T>(reason: impl Into<String>) -> Result<T, DslError> {
-    Err(DslError(reason.into()))
+/// The same for JSON text.
+///
+/// # Errors
+/// `DSL001` for text that is no JSON, `DSL002` for a query that is wrong.
+pub fn parse_text(text: &str) -> Result<Filter, Diagnostic> {
+    let whole = Span::new(0, text.len());
+    if text.len() > QUERY_BYTES {
+        let message = format!("query of {} bytes is longer than {QUERY_BYTES}", text.len());
+        return Err(Diagnostic::error("DSL002", message));
+    }
+    let query: Value = serde_json::from_str(text).map_err(|error| {
+        let line: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+        let at = (line + error.column().saturating_sub(1)).min(text.len());
+        Diagnostic::error("DSL001", format!("not JSON: {error}"))
+            .with_help("a query is an object like `{\"term\": {\"user.name\": \"root\"}}`")
+            .at(text, Span::new(at, at))
+    })?;
+    let mut filter =
+        parse(&query).map_err(|error| Diagnostic::error("DSL002", error.to_string()).at(text, whole))?;
+    filter.span = Some(whole);
+    Ok(filter)
 }
 
-fn node(query: &Value, depth: usize) -> Result<Node, DslError> {
+pub(super) fn refuse<T>(reason: impl Into<String>) -> Result<T, DslError> {
+    Err(DslError::new(reason))
+}
+
+pub(super) fn node(query: &Value, depth: usize) -> Result<Node, DslError> {
     if depth > QUERY_NESTING {
         return refuse(format!("queries are nested more than {QUERY_NESTING} deep"));
     }
@@ -39,206 +143,162 @@ fn node(query: &Value, depth: usize) -> Result<Node, DslError> {
     let (Some((kind, body)), None) = (entries.next(), entries.next()) else {
         return refuse(format!("a query object has one key, this one has {}", object.len()));
     };
-    match kind.as_str() {
+    let read = match kind.as_str() {
         "match_all" => Ok(Node::All),
         "match_none" => Ok(Node::Nothing),
-        "exists" => Ok(Node::Exists { field: name(text_of(body, "exists", "field")?) }),
-        "term" => leaf(kind, body, &["value", "case_insensitive"], |field, value, options| {
-            Ok(is(field, value, true, case(options)))
-        }),
-        "match" => leaf(kind, body, &["query", "operator", "type", "lenient"], match_query),
-        "match_phrase" => leaf(kind, body, &["query", "slop"], |field, value, options| {
-            match options.get("slop").and_then(Value::as_u64) {
-                None | Some(0) => Ok(is(field, value, true, Case::Field)),
-                Some(_) => refuse("`match_phrase` with `slop` is not supported"),
+        "exists" => text_of(body, "field").map(|field| Node::Exists { field: field_pattern(field) }),
+        "ids" => leaf::ids(body),
+        "term" => leaf::term(body),
+        "terms" => leaf::terms(body),
+        "range" => leaf::range(body),
+        "prefix" => leaf::prefix(body),
+        "wildcard" => leaf::wildcard(body),
+        "regexp" => leaf::regexp(body),
+        "match" => text::match_query(body),
+        "match_phrase" => text::match_phrase(body),
+        "multi_match" => text::multi_match(body),
+        "query_string" => text::query_string(body),
+        "bool" => bool::boolean(body, depth),
+        "dis_max" => bool::dis_max(body, depth),
+        "constant_score" => member(body, "filter").and_then(|inner| node(inner, depth + 1)),
+        "boosting" => member(body, "positive").and_then(|inner| node(inner, depth + 1)),
+        "function_score" | "script_score" => scored(body, depth),
+        "nested" => nested(body, depth),
+        other => match FOREIGN.iter().find(|(name, _)| *name == other) {
+            Some((_, what)) => Ok(foreign(what, kind, body)),
+            None => {
+                let near = nearest(other, KNOWN.iter().copied());
+                let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                return refuse(format!("the query `{other}` is not supported{near}"));
             }
-        }),
-        "prefix" => leaf(kind, body, &["value", "case_insensitive"], |field, value, options| {
-            let pattern = Pattern(vec![Piece::Literal(Arc::from(value)), Piece::Any]);
-            Ok(Node::Wildcard { field: Some(name(field)), pattern, case: case(options) })
-        }),
-        "wildcard" => {
-            leaf(kind, body, &["value", "wildcard", "case_insensitive"], |field, value, options| {
-                Ok(Node::Wildcard { field: Some(name(field)), pattern: pattern(value), case: case(options) })
-            })
-        }
-        "terms" => terms(body),
-        "range" => range(body),
-        "bool" => boolean(body, depth),
-        "constant_score" => node(member(body, kind, "filter")?, depth + 1),
-        "nested" => {
-            let path = Arc::from(text_of(body, kind, "path")?);
-            let inner = node(member(body, kind, "query")?, depth + 1)?;
-            Ok(Node::Nested { path, inner: Box::new(Filter::new(inner)) })
-        }
-        other => refuse(format!("the query `{other}` is not supported")),
-    }
-}
-
-fn match_query(field: &str, value: &str, options: &Map<String, Value>) -> Result<Node, DslError> {
-    let phrase = match options.get("type").and_then(Value::as_str) {
-        None => false,
-        Some("phrase") => true,
-        Some(other) => return refuse(format!("`match` of type `{other}` is not supported")),
+        },
     };
-    let all =
-        options.get("operator").and_then(Value::as_str).is_some_and(|text| text.eq_ignore_ascii_case("and"));
-    if all && value.split_whitespace().count() > 1 {
-        return refuse("`match` with the operator `and` is not supported");
+    read.map_err(|error| error.below(kind))
+}
+
+fn nested(body: &Value, depth: usize) -> Result<Node, DslError> {
+    let path = Arc::from(text_of(body, "path")?);
+    let inner = node(member(body, "query")?, depth + 1).map_err(|error| error.below("query"))?;
+    Ok(Node::Nested { path, inner: Box::new(Filter::new(inner)) })
+}
+
+/// Scores decide about hits only where a least one is asked for.
+fn scored(body: &Value, depth: usize) -> Result<Node, DslError> {
+    if body.get("min_score").is_some() {
+        return refuse("`min_score` is not supported");
     }
-    Ok(is(field, value, phrase, Case::Field))
+    body.get("query").map_or(Ok(Node::All), |inner| node(inner, depth + 1))
 }
 
-/// A query of the form `{field: value}` or `{field: {parameter: value, …}}`; the first of
-/// `parameters` that is there holds the value.
-fn leaf(
-    kind: &str,
-    body: &Value,
-    parameters: &[&str],
-    build: impl Fn(&str, &str, &Map<String, Value>) -> Result<Node, DslError>,
-) -> Result<Node, DslError> {
-    let (field, value) = single(kind, body)?;
-    let Value::Object(options) = value else {
-        return build(field, &scalar(kind, value)?, &Map::new());
-    };
-    for key in options.keys() {
-        if !parameters.contains(&key.as_str()) && !WITHOUT_EFFECT.contains(&key.as_str()) {
-            return refuse(format!("`{kind}` with `{key}` is not supported"));
-        }
-    }
-    let value = parameters
-        .iter()
-        .find_map(|key| options.get(*key))
-        .ok_or_else(|| DslError(format!("`{kind}` on `{field}` has no value")))?;
-    build(field, &scalar(kind, value)?, options)
+/// The query for a cluster as it is.
+pub(super) fn foreign(what: &str, kind: &str, body: &Value) -> Node {
+    let mut query = Map::new();
+    query.insert(kind.to_owned(), body.clone());
+    Node::Foreign { what: Arc::from(what), dsl: Value::Object(query).to_string().into() }
 }
 
-fn terms(body: &Value) -> Result<Node, DslError> {
-    let Value::Object(object) = body else { return refuse("`terms` is not an object") };
-    let mut fields = object.iter().filter(|(key, _)| !WITHOUT_EFFECT.contains(&key.as_str()));
-    let (Some((field, Value::Array(values))), None) = (fields.next(), fields.next()) else {
-        return refuse("`terms` needs one field with an array of values");
-    };
-    let choices = values
-        .iter()
-        .map(|value| Ok(Filter::new(is(field, &scalar("terms", value)?, true, Case::Field))))
-        .collect::<Result<_, DslError>>()?;
-    Ok(Node::Or(choices))
+/// A query of the form `{field: value}` or `{field: {parameter: value, …}}`.
+pub(super) struct Leaf<'v> {
+    pub field: &'v str,
+    pub value: String,
+    pub options: Options<'v>,
 }
 
-fn range(body: &Value) -> Result<Node, DslError> {
-    let (field, options) = single("range", body)?;
-    let Value::Object(options) = options else { return refuse("`range` has no bounds") };
-    let mut bounds = Bounds::default();
-    for (key, value) in options {
-        let bound = match key.as_str() {
-            "gt" => &mut bounds.gt,
-            "gte" => &mut bounds.gte,
-            "lt" => &mut bounds.lt,
-            "lte" => &mut bounds.lte,
-            "format" if value.as_str().is_some_and(|text| text.starts_with("strict_date_optional_time")) => {
-                continue;
+/// The parameters of a query.
+#[derive(Clone, Copy)]
+pub(super) struct Options<'v>(Option<&'v Map<String, Value>>);
+
+impl<'v> Options<'v> {
+    /// The parameters in `body`, none of which may be outside `known`.
+    pub(super) fn of(body: &'v Value, known: &[&str]) -> Result<Self, DslError> {
+        let Value::Object(options) = body else { return refuse("an object is expected") };
+        for key in options.keys() {
+            if !known.contains(&key.as_str()) && !WITHOUT_EFFECT.contains(&key.as_str()) {
+                return refuse(format!("the parameter `{key}` is not supported"));
             }
-            "time_zone" if matches!(value.as_str(), Some("UTC" | "Z" | "Zulu" | "+00:00")) => continue,
-            key if WITHOUT_EFFECT.contains(&key) => continue,
-            other => return refuse(format!("`range` with `{other}` is not supported")),
+        }
+        Ok(Self(Some(options)))
+    }
+
+    pub(super) fn get(self, key: &str) -> Option<&'v Value> {
+        self.0.and_then(|options| options.get(key)).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn text(self, key: &str) -> Option<&'v str> {
+        self.get(key).and_then(Value::as_str)
+    }
+
+    pub(super) fn flag(self, key: &str) -> bool {
+        matches!(self.get(key), Some(Value::Bool(true))) || self.text(key) == Some("true")
+    }
+
+    /// Whether a parameter is there with another value than one of `plain`, which change nothing.
+    pub(super) fn differs(self, key: &str, plain: &[&str]) -> bool {
+        self.get(key).is_some_and(|value| {
+            let value = scalar(value).unwrap_or_default();
+            !plain.iter().any(|plain| value.eq_ignore_ascii_case(plain))
+        })
+    }
+}
+
+/// Reads a query on one field; the first of `names` that is there holds the value, and `others` are
+/// its further parameters.
+pub(super) fn on_field<'v>(body: &'v Value, names: &[&str], others: &[&str]) -> Result<Leaf<'v>, DslError> {
+    let (field, value) = single(body)?;
+    let read = || -> Result<Leaf<'v>, DslError> {
+        let Value::Object(map) = value else {
+            return Ok(Leaf { field, value: scalar(value)?, options: Options(None) });
         };
-        if !value.is_null() {
-            *bound = Some(Arc::from(scalar("range", value)?.as_str()));
-        }
-    }
-    if (bounds.gt.is_some() && bounds.gte.is_some()) || (bounds.lt.is_some() && bounds.lte.is_some()) {
-        return refuse("`range` has two bounds on one side");
-    }
-    if bounds == Bounds::default() {
-        return Ok(Node::Exists { field: name(field) });
-    }
-    Ok(Node::Range { field: name(field), bounds })
+        let known: Vec<&str> = names.iter().chain(others).copied().collect();
+        let options = Options::of(value, &known)?;
+        let value = names.iter().find_map(|key| map.get(*key)).ok_or_else(|| {
+            DslError::new(format!("there is no `{}`", names.first().copied().unwrap_or_default()))
+        })?;
+        Ok(Leaf { field, value: scalar(value)?, options })
+    };
+    read().map_err(|error| error.below(field))
 }
 
-fn boolean(body: &Value, depth: usize) -> Result<Node, DslError> {
-    let Value::Object(clauses) = body else { return refuse("`bool` is not an object") };
-    let mut all = Vec::new();
-    let mut some = Vec::new();
-    let mut least = None;
-    for (key, value) in clauses {
-        let each = |value: &Value| -> Result<Vec<Filter>, DslError> {
-            let list = match value {
-                Value::Array(list) => list.as_slice(),
-                one => std::slice::from_ref(one),
-            };
-            list.iter().map(|query| node(query, depth + 1).map(Filter::new)).collect()
-        };
-        match key.as_str() {
-            "must" | "filter" => all.extend(each(value)?),
-            "must_not" => {
-                all.extend(each(value)?.into_iter().map(|query| Filter::new(Node::Not(Box::new(query)))));
-            }
-            "should" => some = each(value)?,
-            "minimum_should_match" => {
-                least = value.as_u64().or_else(|| value.as_str()?.parse().ok());
-                if !matches!(least, Some(0 | 1)) {
-                    return refuse(format!("`minimum_should_match` of {value} is not supported"));
-                }
-            }
-            key if WITHOUT_EFFECT.contains(&key) || key == "adjust_pure_negative" => {}
-            other => return refuse(format!("`bool` with `{other}` is not supported")),
-        }
-    }
-    // Without an explicit minimum, `should` decides only when nothing else does.
-    let should_decides =
-        least.map_or_else(|| !clauses.contains_key("must") && !clauses.contains_key("filter"), |n| n == 1);
-    if !some.is_empty() && should_decides {
-        all.push(Filter::new(Node::Or(some)));
-    }
-    Ok(Node::And(all))
-}
-
-/// The one entry of an object.
-fn single<'v>(kind: &str, body: &'v Value) -> Result<(&'v str, &'v Value), DslError> {
-    let Value::Object(object) = body else { return refuse(format!("`{kind}` is not an object")) };
-    let mut entries = object.iter();
+/// The one entry of an object, beside parameters without effect.
+pub(super) fn single(body: &Value) -> Result<(&str, &Value), DslError> {
+    let Value::Object(object) = body else { return refuse("an object is expected") };
+    let mut entries = object.iter().filter(|(key, _)| !WITHOUT_EFFECT.contains(&key.as_str()));
     match (entries.next(), entries.next()) {
         (Some((field, value)), None) => Ok((field, value)),
-        _ => refuse(format!("`{kind}` needs exactly one field")),
+        _ => refuse("exactly one field is expected"),
     }
 }
 
-fn member<'v>(body: &'v Value, kind: &str, key: &str) -> Result<&'v Value, DslError> {
-    body.get(key).ok_or_else(|| DslError(format!("`{kind}` has no `{key}`")))
+pub(super) fn member<'v>(body: &'v Value, key: &str) -> Result<&'v Value, DslError> {
+    body.get(key).ok_or_else(|| DslError::new(format!("there is no `{key}`")))
 }
 
-fn text_of<'v>(body: &'v Value, kind: &str, key: &str) -> Result<&'v str, DslError> {
-    member(body, kind, key)?.as_str().ok_or_else(|| DslError(format!("`{key}` of `{kind}` is not a string")))
+pub(super) fn text_of<'v>(body: &'v Value, key: &str) -> Result<&'v str, DslError> {
+    member(body, key)?.as_str().ok_or_else(|| DslError::new(format!("`{key}` is not a string")))
 }
 
 /// A value as text.
-fn scalar(kind: &str, value: &Value) -> Result<String, DslError> {
+pub(super) fn scalar(value: &Value) -> Result<String, DslError> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(flag) => Ok(flag.to_string()),
-        _ => refuse(format!("the value of `{kind}` is neither text, number nor boolean")),
+        _ => refuse("the value is neither text, number nor boolean"),
     }
 }
 
-fn case(options: &Map<String, Value>) -> Case {
-    match options.get("case_insensitive") {
-        Some(Value::Bool(true)) => Case::Insensitive,
-        _ => Case::Field,
-    }
-}
-
-fn name(field: &str) -> FieldPattern {
+pub(super) fn name(field: &str) -> FieldPattern {
     FieldPattern::Name(Arc::from(field))
 }
 
-fn is(field: &str, value: &str, phrase: bool, case: Case) -> Node {
-    Node::Is { field: Some(name(field)), value: Arc::from(value), phrase, case }
+/// A name in which `*` stands for any characters.
+pub(super) fn field_pattern(field: &str) -> FieldPattern {
+    if field.contains('*') { FieldPattern::Pattern(wildcards(field, false)) } else { name(field) }
 }
 
-/// An Elasticsearch wildcard pattern: `*`, `?`, and a backslash before a literal one.
-fn pattern(text: &str) -> Pattern {
+/// An Elasticsearch wildcard pattern: `*`, with `escapes` also `?` and a backslash before a literal
+/// one.
+pub(super) fn wildcards(text: &str, escapes: bool) -> Pattern {
     let mut pieces = Vec::new();
     let mut literal = String::new();
     let flush = |literal: &mut String, pieces: &mut Vec<Piece>| {
@@ -250,8 +310,8 @@ fn pattern(text: &str) -> Pattern {
     while let Some(character) = characters.next() {
         let piece = match character {
             '*' => Piece::Any,
-            '?' => Piece::One,
-            '\\' => {
+            '?' if escapes => Piece::One,
+            '\\' if escapes => {
                 literal.push(characters.next().unwrap_or('\\'));
                 continue;
             }
@@ -265,58 +325,4 @@ fn pattern(text: &str) -> Pattern {
     }
     flush(&mut literal, &mut pieces);
     Pattern(pieces)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn wildcards_and_their_escapes() {
-        let filter =
-            parse(&json!({"wildcard": {"file.path": {"value": "?:\\\\a*\\*", "case_insensitive": true}}}));
-        let pattern = Pattern(vec![
-            Piece::One,
-            Piece::Literal(Arc::from(":\\a")),
-            Piece::Any,
-            Piece::Literal(Arc::from("*")),
-        ]);
-        let expected = Node::Wildcard { field: Some(name("file.path")), pattern, case: Case::Insensitive };
-        assert_eq!(filter.map(|filter| filter.node), Ok(expected));
-    }
-
-    #[test]
-    fn should_decides_only_alone_or_when_asked() {
-        let one = json!({"term": {"a": 1}});
-        let two = json!({"exists": {"field": "b"}});
-        let a = Filter::new(is("a", "1", true, Case::Field));
-        let b = Filter::new(Node::Exists { field: name("b") });
-        let node = |query: Value| parse(&query).map(|filter| filter.node);
-        assert_eq!(
-            node(json!({"bool": {"should": [one, two]}})),
-            Ok(Node::And(vec![Filter::new(Node::Or(vec![a.clone(), b.clone()]))]))
-        );
-        assert_eq!(node(json!({"bool": {"filter": one, "should": [two]}})), Ok(Node::And(vec![a.clone()])));
-        assert_eq!(
-            node(json!({"bool": {"filter": [one], "should": [two], "minimum_should_match": "1"}})),
-            Ok(Node::And(vec![a, Filter::new(Node::Or(vec![b]))]))
-        );
-    }
-
-    #[test]
-    fn refuses_what_it_cannot_do() {
-        for bad in [
-            json!({"script": {}}),
-            json!({"match": {"a": {"query": "x y", "fuzziness": 2}}}),
-            json!({"match_phrase": {"a": {"query": "x", "slop": 1}}}),
-            json!({"range": {"a": {"gte": 1, "time_zone": "+02:00"}}}),
-            json!({"bool": {"should": [], "minimum_should_match": 2}}),
-            json!({"term": {"a": 1, "b": 2}}),
-            json!([]),
-            json!({}),
-        ] {
-            assert!(parse(&bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -1,8 +1,5 @@
 //! Text to syntax tree.
 
-use std::num::NonZeroUsize;
-use std::sync::Once;
-
 use pest::Parser;
 use pest::error::{ErrorVariant, InputLocation};
 use pest::iterators::{Pair, Pairs};
@@ -42,7 +39,7 @@ impl Default for Options {
 /// ([`limits::QUERY_BYTES`], [`limits::QUERY_NESTING`]).
 pub fn parse(text: &str, options: &Options) -> Result<Expr, SyntaxError> {
     check_limits(text)?;
-    limit_calls();
+    crate::query::lang::limit_calls();
     let pairs = KqlParser::parse(Rule::query, text).map_err(|error| syntax_error(text, &error))?;
     let expr = disjunction(pairs, &operand).unwrap_or_else(|| {
         Expr::new(Kind::Is { field: Some(star()), value: star() }, Span::new(0, text.len()))
@@ -80,13 +77,6 @@ fn check_limits(text: &str) -> Result<(), SyntaxError> {
         }
     }
     Ok(())
-}
-
-/// pest's own guard, behind ours: work is linear in the text, so a budget of calls per byte holds
-/// for every text that [`check_limits`] lets through. It is one setting for the whole process.
-fn limit_calls() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| pest::set_call_limit(NonZeroUsize::new(limits::QUERY_BYTES * 64)));
 }
 
 fn syntax_error(text: &str, error: &pest::error::Error<Rule>) -> SyntaxError {
