@@ -12,7 +12,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::limits;
 use crate::base::span::Span;
 use crate::query::compile::elastic::{self, FieldList, Options, TimeRange};
-use crate::query::lang::kql::{self, Expr};
+use crate::query::lang::{kql, lucene};
 use crate::rule::load::files::load_paths;
 use crate::rule::model::{Language as RuleLanguage, Rule, RuleKind};
 
@@ -93,10 +93,16 @@ pub fn run(args: CompileArgs, context: &Context) -> Result<Outcome, CliError> {
             }
         }
         (None, Some(text)) => {
-            if args.language != Language::Kuery {
-                return Err(CliError::usage("only `--language kuery` is compiled in this version"));
-            }
-            show(&compiler.text(&text)?, context)?;
+            let language = match args.language {
+                Language::Kuery => RuleLanguage::Kuery,
+                Language::Lucene => RuleLanguage::Lucene,
+                _ => {
+                    return Err(CliError::usage(
+                        "only `--language kuery` and `lucene` are compiled in this version",
+                    ));
+                }
+            };
+            show(&compiler.text(&text, language)?, context)?;
         }
         (None, None) => return Err(CliError::usage("name a rule file, or a query with --query")),
     }
@@ -120,38 +126,49 @@ struct Compiler<'c> {
 }
 
 impl Compiler<'_> {
-    fn text(&self, text: &str) -> Result<Compiled, CliError> {
-        let (expr, query) = self.parse(text)?;
+    fn text(&self, text: &str, language: RuleLanguage) -> Result<Compiled, CliError> {
+        let (printed, query) = self.parse(text, language)?;
         let request =
             || Request { method: "POST", path: "/_search".to_owned(), body: json!({"query": query}) };
         let requests = if self.target == Target::Embedded { Vec::new() } else { vec![request()] };
-        Ok(self.compiled(query, requests, &expr))
+        Ok(self.compiled(query, requests, printed))
     }
 
     fn rule(&self, rule: &Rule) -> Result<Compiled, CliError> {
-        let text = match rule.kind.events() {
-            Some(query) if query.language == RuleLanguage::Kuery => query.query.as_str(),
-            Some(_) => return Err(not_yet(rule, "Lucene queries are")),
-            None => return Err(not_yet(rule, &format!("`{}` rules are", rule.rule_type()))),
+        let Some(events) = rule.kind.events() else {
+            return Err(not_yet(rule, &format!("`{}` rules are", rule.rule_type())));
         };
         let runs = matches!(rule.kind, RuleKind::Query(_));
-        let (expr, query) = self.parse(text)?;
+        let (printed, query) = self.parse(&events.query, events.language)?;
         if !runs {
             self.context.warn(format!(
                 "`{}` rules do not run yet: only the query of `{}` is compiled",
                 rule.rule_type(),
                 rule.rule_id
             ));
-            let residue = Some(format!("{}: {expr}", rule.rule_type()));
+            let residue = Some(format!("{}: {printed}", rule.rule_type()));
             return Ok(Compiled { query, requests: Vec::new(), pushdown: "none", residue });
         }
         let requests =
             if self.target == Target::Embedded { Vec::new() } else { vec![self.search(rule, &query)?] };
-        Ok(self.compiled(query, requests, &expr))
+        Ok(self.compiled(query, requests, printed))
     }
 
-    fn parse(&self, text: &str) -> Result<(Expr, Value), CliError> {
+    /// The query as it prints, and as it is sent.
+    fn parse(&self, text: &str, language: RuleLanguage) -> Result<(String, Value), CliError> {
         let in_text = |diagnostic: Diagnostic| CliError::text(diagnostic, text);
+        if language == RuleLanguage::Lucene {
+            let expr = lucene::parse(text).map_err(|error| in_text(error.diagnostic(text)))?;
+            lucene::lower(&expr, text, &lucene::Options::default()).map_err(in_text)?;
+            // A cluster reads the text itself, as it would from Kibana.
+            let query = match text.trim() {
+                "" => json!({"match_all": {}}),
+                text => json!({"query_string": {
+                    "query": text, "analyze_wildcard": true, "time_zone": "Zulu",
+                }}),
+            };
+            return Ok((expr.to_string(), query));
+        }
         let expr =
             kql::parse(text, &kql::Options::default()).map_err(|error| in_text(error.diagnostic(text)))?;
         kql::lower(&expr, text).map_err(in_text)?;
@@ -159,16 +176,14 @@ impl Compiler<'_> {
         let options = Options { time_zone: Some("Zulu".to_owned()), ..Options::default() };
         let query =
             elastic::query(&expr, self.fields, &options).map_err(|error| in_text(error.diagnostic(text)))?;
-        Ok((expr, query))
+        Ok((expr.to_string(), query))
     }
 
     /// The store skips what cannot match and every event left is judged here; a cluster decides by
     /// itself.
-    fn compiled(&self, query: Value, requests: Vec<Request>, expr: &Expr) -> Compiled {
+    fn compiled(&self, query: Value, requests: Vec<Request>, printed: String) -> Compiled {
         match self.target {
-            Target::Embedded => {
-                Compiled { query, requests, pushdown: "superset", residue: Some(expr.to_string()) }
-            }
+            Target::Embedded => Compiled { query, requests, pushdown: "superset", residue: Some(printed) },
             Target::Elasticsearch | Target::Opensearch => {
                 Compiled { query, requests, pushdown: "exact", residue: None }
             }

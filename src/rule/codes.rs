@@ -44,6 +44,7 @@ codes! {
     UNBOUNDED_INDEX = "RULE025", "the rule reads every index";
     PAST_CAP = "RULE026", "`max_signals` is above what an execution may write";
     BAD_TEST = "RULE027", "a test file that cannot be read";
+    ONLY_CLUSTER = "RULE028", "a part of the query that only a cluster can answer";
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::query::lang::dsl::DslError;
-use crate::query::lang::kql;
+use crate::query::lang::{kql, lucene};
 use crate::query::plan::{Filter, Node};
 
 use super::filters;
@@ -144,7 +144,9 @@ pub(super) fn filter(
         Language::Kuery => {
             kql::parse_filter(&query.query).map_err(|found| CompileError::Query(key, found))?
         }
-        Language::Lucene => return Err(CompileError::NotRunYet("rules in Lucene".to_owned())),
+        Language::Lucene => {
+            lucene::parse_filter(&query.query).map_err(|found| CompileError::Query(key, found))?
+        }
     };
     let mut parts = Vec::with_capacity(objects.len());
     for (position, object) in objects.iter().enumerate() {

@@ -315,7 +315,7 @@ fn an_export_is_read_whole() {
     assert_eq!(&*rule.object_id("default"), "7e6a");
     assert_eq!(Value::Object(rule.parameters.object()), lines[0]);
     assert_eq!(set.rules[1].origin.line, 2);
-    assert_eq!(set.compiled.len(), 1);
+    assert_eq!(set.compiled.len(), 2);
     let kinds: Vec<ExportKind> = set.objects.iter().map(|(_, object)| object.kind).collect();
     assert_eq!(kinds, [ExportKind::ExceptionList, ExportKind::ExceptionItem, ExportKind::Summary]);
     assert_eq!(Value::Object(set.objects[1].1.object.object()), lines[3]);

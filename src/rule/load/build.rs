@@ -72,7 +72,24 @@ enum Plan {
 
 fn plan(rule: &Rule, reader: &mut Reader<'_>) -> Plan {
     match compiled::plan(rule) {
-        Ok(plan) => Plan::Runs(plan),
+        Ok(plan) => {
+            if let Some((what, part)) = plan.filter().and_then(|filter| filter.foreign()) {
+                let path = [Step::Key("query")];
+                let found = Diagnostic::warning(
+                    codes::ONLY_CLUSTER,
+                    format!("only a cluster can answer this: {what}"),
+                )
+                .with_help("on the embedded store this rule fails; write it without, if it is to run there");
+                let span = match part {
+                    Some(part) => reader.places.inside(&path, part),
+                    // Parts of filter objects have no place of their own.
+                    None => reader.places.value(&[Step::Key("filters")]),
+                };
+                let found = reader.places.at(found, span);
+                reader.push(found);
+            }
+            Plan::Runs(plan)
+        }
         Err(CompileError::Query(key, mut found)) => {
             let path = [Step::Key(key)];
             let span = match found.span {

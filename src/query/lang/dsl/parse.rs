@@ -13,28 +13,23 @@ use crate::query::plan::{FieldPattern, Filter, Node, Pattern, Piece};
 
 /// Why a DSL query cannot become a filter, and where in it: `bool.filter[1].range: …`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{message}", .path.iter().rev().map(|key| format!("{key}: ")).collect::<String>())]
+#[error("{path}{}{message}", if .path.is_empty() { "" } else { ": " })]
 pub struct DslError {
-    /// Keys from the inside out.
-    path: Vec<String>,
+    /// Keys from the outside in, joined by dots; empty: the query itself.
+    path: String,
     message: String,
 }
 
 impl DslError {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { path: Vec::new(), message: message.into() }
+        Self { path: String::new(), message: message.into() }
     }
 
     /// The same error, seen from one level further out.
     #[must_use]
     pub(super) fn below(mut self, key: impl Into<String>) -> Self {
-        let key = key.into();
-        // Neighbouring keys are one path: `bool.filter[1]`.
-        match self.path.last_mut() {
-            Some(inner) if inner.starts_with('[') => inner.insert_str(0, &key),
-            Some(inner) => *inner = format!("{key}.{inner}"),
-            None => self.path.push(key),
-        }
+        let dot = if self.path.is_empty() { "" } else { "." };
+        self.path = format!("{}{dot}{}", key.into(), self.path);
         self
     }
 }

@@ -19,7 +19,6 @@ impl SyntaxError {
         let found = text.get(at..).and_then(|rest| rest.chars().next());
         let rest = text.get(at..).unwrap_or_default();
         let help = match found {
-            None => None,
             Some('"') => Some("close the quote, or write `\\\"` for one that belongs to the value"),
             Some('/') => Some("close the regular expression with `/`, or write `\\/` for the character"),
             Some('[' | '{') => Some("a range is written `[low TO high]`, with `*` for an open end"),
@@ -30,7 +29,7 @@ impl SyntaxError {
             Some(c) if "+-!()^]}~*?\\".contains(c) => Some(
                 "a value with `+ - ! ( ) ^ [ ] { } ~ * ? \\ /` in it must be quoted, or each of them escaped with a backslash",
             ),
-            Some(_) => None,
+            _ => None,
         };
         let found = found.map_or_else(|| "the end".to_owned(), |c| format!("`{c}`"));
         let message = match expected {

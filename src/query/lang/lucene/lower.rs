@@ -119,7 +119,7 @@ impl Lowering<'_> {
     fn clause(&self, clause: &Clause, scope: &Scope<'_>) -> Result<Node, Diagnostic> {
         let scope = match (&clause.field, scope) {
             (Some(field), _) => Scope::Field(field),
-            (None, Scope::Field(field)) => Scope::Field(*field),
+            (None, Scope::Field(field)) => Scope::Field(field),
             (None, Scope::Default) => Scope::Default,
         };
         if let Body::Group(inner) = &clause.body {
@@ -219,8 +219,8 @@ impl Lowering<'_> {
 
     fn bounds(&self, low: &End, high: &End) -> Bounds {
         let mut bounds = Bounds { zone: self.options.zone.clone(), ..Bounds::default() };
-        *(if low.included { &mut bounds.gte } else { &mut bounds.gt }) = low.value.clone();
-        *(if high.included { &mut bounds.lte } else { &mut bounds.lt }) = high.value.clone();
+        (if low.included { &mut bounds.gte } else { &mut bounds.gt }).clone_from(&low.value);
+        (if high.included { &mut bounds.lte } else { &mut bounds.lt }).clone_from(&high.value);
         bounds
     }
 
@@ -229,7 +229,7 @@ impl Lowering<'_> {
         let mut body = json!({"query": clause.body.to_string(), "analyze_wildcard": true});
         let field = match field {
             None => None,
-            Some(FieldPattern::Name(name)) => Some(name.to_string()),
+            Some(FieldPattern::Name(name) | FieldPattern::Exact { name, .. }) => Some(name.to_string()),
             Some(FieldPattern::Pattern(Pattern(pieces))) => {
                 let pieces = pieces.iter().map(|piece| match piece {
                     Piece::Literal(text) => text.to_string(),
