@@ -91,7 +91,7 @@ fn outcome(words: &str, query: &Query, world: &World) -> String {
         "printed" => {
             lucene::parse(&query.text).map_or_else(|error| error.to_string(), |parsed| parsed.to_string())
         }
-        "sent" => query.plan().map_or_else(|found| found, |filter| filter_query(&filter).query.to_string()),
+        "sent" => query.plan().map_or_else(|found| found, |filter| filter_query(&filter).to_string()),
         "finding" => match query.plan() {
             Err(found) => found,
             Ok(filter) => {

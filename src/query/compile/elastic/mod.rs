@@ -12,7 +12,7 @@ mod script;
 mod term;
 
 pub use fields::{FieldList, ListedField, Script};
-pub use filter::{Sent, filter_query};
+pub use filter::filter_query;
 pub use request::{TimeRange, bool_query, search_body};
 pub use term::{escaped_pattern, value};
 
