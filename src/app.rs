@@ -7,6 +7,7 @@
 
 pub mod clusters;
 pub mod coverage;
+pub mod kept;
 pub mod replay;
 
 use std::path::PathBuf;
@@ -37,6 +38,9 @@ pub enum AppError {
     /// The state database.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Where alerts and state are kept.
+    #[error(transparent)]
+    Kept(#[from] kept::KeptError),
 }
 
 /// What a command chooses about its executions.
@@ -69,6 +73,9 @@ pub struct App {
     store: OnceLock<Arc<Store>>,
     state: OnceLock<Arc<StateDb>>,
     backend: OnceLock<Arc<LocalBackend>>,
+    clients: kept::Clients,
+    /// The cluster on which state is kept, where it is not in the data folder.
+    home: Option<String>,
 }
 
 impl std::fmt::Debug for App {
@@ -88,7 +95,23 @@ fn opened<T, E>(part: &OnceLock<Arc<T>>, open: impl FnOnce() -> Result<T, E>) ->
 impl App {
     /// The installation that `config` describes. Opens nothing yet.
     pub fn new(config: Config, clock: Arc<dyn Clock>) -> Self {
-        Self { config, clock, store: OnceLock::new(), state: OnceLock::new(), backend: OnceLock::new() }
+        Self {
+            config,
+            clock,
+            store: OnceLock::new(),
+            state: OnceLock::new(),
+            backend: OnceLock::new(),
+            clients: kept::Clients::default(),
+            home: None,
+        }
+    }
+
+    /// The same with state, executions and alerts on the cluster that the configuration calls
+    /// `name`, and none in the data folder.
+    #[must_use]
+    pub fn at_home_on(mut self, name: String) -> Self {
+        self.home = Some(name);
+        self
     }
 
     /// The configuration.
@@ -109,7 +132,11 @@ impl App {
     /// # Errors
     /// When it cannot be opened, or was written by a newer version.
     pub fn state(&self) -> Result<Arc<StateDb>, StateError> {
-        opened(&self.state, || StateDb::open(&self.config.data_dir))
+        opened(&self.state, || {
+            let state = StateDb::open(&self.config.data_dir)?;
+            state.forward_to(self.alert_clusters().into_iter().map(Arc::from).collect());
+            Ok(state)
+        })
     }
 
     /// Searches the event store, and the alerts in the state database.
@@ -124,7 +151,7 @@ impl App {
     ///
     /// # Errors
     /// When store or state cannot be opened or read.
-    pub fn engine(&self, mode: EngineMode) -> Result<Engine, AppError> {
+    pub async fn engine(&self, mode: EngineMode) -> Result<Engine, AppError> {
         let config = &self.config;
         let settings = Settings {
             space: config.alerts.space.as_str().into(),
@@ -138,6 +165,10 @@ impl App {
             timeout: config.schedule.execution_timeout.duration(),
             ..Settings::default()
         };
+        if let Some((state, alerts)) = self.kept_on_cluster()? {
+            let clock = Arc::clone(&self.clock);
+            return Ok(Engine::open(self.backend()?, state, alerts, clock, settings).await?);
+        }
         Ok(Engine::new(self.backend()?, self.state()?, Arc::clone(&self.clock), settings)?)
     }
 

@@ -10,7 +10,7 @@ use super::table::Cell;
 use super::{CliError, Context, Outcome, Table};
 use crate::alert::lookup::lookup;
 use crate::base::datemath::Rounding;
-use crate::store::state::{AlertQuery, Lookup, StateDb, StoredAlert, WorkflowStatus, alerts_index};
+use crate::store::state::{AlertQuery, AlertSink, Lookup, StoredAlert, WorkflowStatus, alerts_index};
 
 /// Alerts shown to a person who names no number.
 const HUMAN_SIZE: usize = 50;
@@ -103,28 +103,37 @@ struct ListArgs {
 /// # Errors
 /// When the state cannot be read or written, or an id names no alert, or several.
 pub fn run(args: AlertsArgs, context: &Context) -> Result<Outcome, CliError> {
-    context.require_data_dir()?;
-    let state = context.app().state().map_err(CliError::failed)?;
+    if context.app().alerts_local() {
+        context.require_data_dir()?;
+    }
+    let alerts = context.app().alerts()?;
+    let alerts = alerts.as_ref();
     match args.command {
-        AlertsCommand::List(args) => list(args, context, &state),
-        AlertsCommand::Show { id } => show_one(&id, context, &state),
-        AlertsCommand::Ack(ids) => triage(&ids, WorkflowStatus::Acknowledged, context, &state),
-        AlertsCommand::Close(ids) => triage(&ids, WorkflowStatus::Closed, context, &state),
-        AlertsCommand::Reopen(ids) => triage(&ids, WorkflowStatus::Open, context, &state),
+        AlertsCommand::List(args) => list(args, context, alerts),
+        AlertsCommand::Show { id } => show_one(&id, context, alerts),
+        AlertsCommand::Ack(ids) => triage(&ids, WorkflowStatus::Acknowledged, context, alerts),
+        AlertsCommand::Close(ids) => triage(&ids, WorkflowStatus::Closed, context, alerts),
+        AlertsCommand::Reopen(ids) => triage(&ids, WorkflowStatus::Open, context, alerts),
         AlertsCommand::Tag { ids, add, remove } => {
-            let ids = full_ids(&ids, &state)?;
-            let changed = state.tag_alerts(ids, add, remove).map_err(CliError::failed)?;
+            let ids = full_ids(&ids, context, alerts)?;
+            let changed = context.block_on(alerts.tag(ids, add, remove))?.map_err(CliError::failed)?;
+            super::run::forward::once(context)?;
             report(changed, "tagged", context)
         }
     }
 }
 
 /// An alert as machine output has it.
-pub(super) fn record(alert: &StoredAlert) -> Value {
-    json!({"_id": &*alert.id, "_index": alerts_index(&alert.space), "_source": &alert.source})
+pub(super) fn record(alert: &StoredAlert, context: &Context) -> Value {
+    let app = context.app();
+    let index = match app.names() {
+        Ok(names) if !app.alerts_local() => names.alerts.name,
+        _ => alerts_index(&alert.space),
+    };
+    json!({"_id": &*alert.id, "_index": index, "_source": &alert.source})
 }
 
-fn list(args: ListArgs, context: &Context, state: &StateDb) -> Result<Outcome, CliError> {
+fn list(args: ListArgs, context: &Context, sink: &dyn AlertSink) -> Result<Outcome, CliError> {
     let time = |flag: &str, text: Option<String>, rounding| {
         text.map(|text| context.resolve_time(flag, &text, rounding)).transpose()
     };
@@ -139,18 +148,18 @@ fn list(args: ListArgs, context: &Context, state: &StateDb) -> Result<Outcome, C
         size: shown.map(|size| size.saturating_add(1)),
         ascending: false,
     };
-    let mut alerts = state.alerts(&query).map_err(CliError::failed)?;
+    let mut alerts = context.block_on(sink.find(&query))?.map_err(CliError::failed)?;
     let more = shown.is_some_and(|shown| alerts.len() > shown);
     alerts.truncate(shown.unwrap_or(usize::MAX));
     if !context.human() {
         let mut writer = context.records(COLUMNS);
         for alert in &alerts {
-            writer.write(&record(alert))?;
+            writer.write(&record(alert, context))?;
         }
         writer.finish()?;
         return Ok(Outcome::Fine);
     }
-    let blocks = if args.building_blocks { 0 } else { hidden(state, query)? };
+    let blocks = if args.building_blocks { 0 } else { hidden(context, sink, query)? };
     if blocks > 0 {
         let plural = if blocks == 1 { "" } else { "s" };
         context.say(format!("{blocks} building block{plural} not shown: --building-blocks shows them"));
@@ -167,10 +176,10 @@ fn list(args: ListArgs, context: &Context, state: &StateDb) -> Result<Outcome, C
 }
 
 /// How many building blocks a listing without them leaves out.
-fn hidden(state: &StateDb, query: AlertQuery) -> Result<usize, CliError> {
+fn hidden(context: &Context, sink: &dyn AlertSink, query: AlertQuery) -> Result<usize, CliError> {
     let all = AlertQuery { building_blocks: true, size: None, ..query.clone() };
     let shown = AlertQuery { building_blocks: false, size: None, ..query };
-    let count = |query: &AlertQuery| state.count_alerts(query).map_err(CliError::failed);
+    let count = |query: &AlertQuery| context.block_on(sink.count(query))?.map_err(CliError::failed);
     Ok(count(&all)?.saturating_sub(count(&shown)?))
 }
 
@@ -195,18 +204,18 @@ pub(super) fn table<'a>(context: &Context, alerts: impl IntoIterator<Item = &'a 
     table
 }
 
-fn show_one(id: &str, context: &Context, state: &StateDb) -> Result<Outcome, CliError> {
-    let alert = find(id, state)?;
+fn show_one(id: &str, context: &Context, sink: &dyn AlertSink) -> Result<Outcome, CliError> {
+    let alert = find(id, context, sink)?;
     if context.human() {
         show::draw(&alert, context)?;
     } else {
-        context.document(&record(&alert), COLUMNS)?;
+        context.document(&record(&alert, context), COLUMNS)?;
     }
     Ok(Outcome::Fine)
 }
 
-fn find(id: &str, state: &StateDb) -> Result<StoredAlert, CliError> {
-    match state.alert(id).map_err(CliError::failed)? {
+fn find(id: &str, context: &Context, sink: &dyn AlertSink) -> Result<StoredAlert, CliError> {
+    match context.block_on(sink.lookup(id))?.map_err(CliError::failed)? {
         Lookup::One(alert) => Ok(*alert),
         Lookup::Nothing => Err(CliError::usage(format!("there is no alert `{id}`"))
             .with_help("`tocsin alerts list --building-blocks` shows all alerts with how their ids begin")),
@@ -215,18 +224,20 @@ fn find(id: &str, state: &StateDb) -> Result<StoredAlert, CliError> {
     }
 }
 
-fn full_ids(ids: &Ids, state: &StateDb) -> Result<Vec<Arc<str>>, CliError> {
-    ids.ids.iter().map(|id| find(id, state).map(|alert| alert.id)).collect()
+fn full_ids(ids: &Ids, context: &Context, sink: &dyn AlertSink) -> Result<Vec<Arc<str>>, CliError> {
+    ids.ids.iter().map(|id| find(id, context, sink).map(|alert| alert.id)).collect()
 }
 
 fn triage(
     ids: &Ids,
     status: WorkflowStatus,
     context: &Context,
-    state: &StateDb,
+    sink: &dyn AlertSink,
 ) -> Result<Outcome, CliError> {
-    let ids = full_ids(ids, state)?;
-    let changed = state.set_workflow_status(ids, status, context.now()).map_err(CliError::failed)?;
+    let ids = full_ids(ids, context, sink)?;
+    let changed = sink.set_workflow_status(ids, status, context.now());
+    let changed = context.block_on(changed)?.map_err(CliError::failed)?;
+    super::run::forward::once(context)?;
     report(changed, status.as_str(), context)
 }
 

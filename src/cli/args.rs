@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use super::output::Format;
 use super::{
     alerts, backfill, compile, completions, config, coverage, demo, doctor, executions, ingest, rules, run,
-    search, store, test, version,
+    search, setup, store, test, version,
 };
 
 /// Detection rules in Elastic's formats, run where your events are.
@@ -163,6 +163,8 @@ pub enum Command {
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Store(store::StoreArgs),
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
+    Setup(setup::SetupArgs),
+    #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Config(config::ConfigArgs),
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Doctor(doctor::DoctorArgs),
@@ -188,6 +190,7 @@ impl Command {
             Self::Coverage(_) => "coverage",
             Self::Backfill(_) => "backfill",
             Self::Store(_) => "store",
+            Self::Setup(_) => "setup",
             Self::Config(_) => "config",
             Self::Doctor(_) => "doctor",
             Self::Completions(_) => "completions",
@@ -202,8 +205,6 @@ impl Command {
             Self::Ingest(_)
                 | Self::Search(_)
                 | Self::Run(_)
-                | Self::Alerts(_)
-                | Self::Executions(_)
                 | Self::Coverage(_)
                 | Self::Backfill(_)
                 | Self::Store(_)

@@ -81,7 +81,7 @@ pub fn run(args: BackfillArgs, context: &Context) -> Result<Outcome, CliError> {
 fn execute(dues: Vec<Due>, context: &Context) -> Result<Outcome, CliError> {
     let clock = context.window_clock().unwrap_or(WindowClock::Event);
     let mode = EngineMode { event_clock: clock == WindowClock::Event, trigger: Trigger::Backfill };
-    let engine = context.app().engine(mode)?;
+    let engine = context.block_on(context.app().engine(mode))??;
     let signals = context.signals()?.clone();
     let mut writer = (!context.human()).then(|| context.records(COLUMNS));
     let (mut executions, mut alerts, mut failed) = (0u64, 0u64, 0u64);

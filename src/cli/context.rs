@@ -79,8 +79,19 @@ impl Context {
         } else {
             Box::new(io::BufWriter::with_capacity(1 << 16, io::stdout()))
         };
+        let mut loaded = loaded;
+        let mut home = None;
+        if let Some(BackendChoice::Url(url)) = &globals.backend {
+            let keep = loaded.is_set("alerts.to");
+            let failed = |diagnostic| CliError::Text(vec![super::error::Finding { diagnostic, text: None }]);
+            home = Some(loaded.config.only_on(url, keep).map_err(failed)?);
+        }
+        let app = App::new(loaded.config.clone(), Arc::clone(&clock));
         Ok(Self {
-            app: Arc::new(App::new(loaded.config.clone(), Arc::clone(&clock))),
+            app: Arc::new(match home {
+                Some(home) => app.at_home_on(home),
+                None => app,
+            }),
             loaded,
             backend: globals.backend.clone().unwrap_or(BackendChoice::Embedded),
             format: globals.format,

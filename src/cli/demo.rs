@@ -103,7 +103,8 @@ pub fn run(args: DemoArgs, context: &Context) -> Result<Outcome, CliError> {
     let (from, to) = day(&app.store()?.snapshot()?)?;
     let rules = app.rules(&[]);
     let agenda = Agenda::between(&rules.compiled, from, to);
-    let engine = app.engine(EngineMode { event_clock: true, trigger: Trigger::Scheduled })?;
+    let engine =
+        context.block_on(app.engine(EngineMode { event_clock: true, trigger: Trigger::Scheduled }))??;
     let progress = context.progress("running the rules over the day", Some(agenda.len() as u64));
     let mut executions = Executions::default();
     let signals = context.signals()?;
@@ -131,13 +132,13 @@ pub fn run(args: DemoArgs, context: &Context) -> Result<Outcome, CliError> {
     match context.format() {
         Format::Human => human(context, &folder, &summary, &alerts)?,
         Format::Json => {
-            let alerts = alerts.iter().map(alerts::record).collect();
+            let alerts = alerts.iter().map(|alert| alerts::record(alert, context)).collect();
             context.document(&Summary { alerts, ..summary }, &[])?;
         }
         _ => {
             let mut records = context.records(alerts::COLUMNS);
             for alert in &alerts {
-                records.write(&alerts::record(alert))?;
+                records.write(&alerts::record(alert, context))?;
             }
             records.finish()?;
         }

@@ -94,7 +94,10 @@ impl From<StatusArg> for Status {
 /// When the state cannot be read, or the arguments make no sense.
 pub fn run(args: ExecutionsArgs, context: &Context) -> Result<Outcome, CliError> {
     let ExecutionsCommand::List(args) = args.command;
-    context.require_data_dir()?;
+    let on_cluster = context.app().kept_on_cluster()?;
+    if on_cluster.is_none() {
+        context.require_data_dir()?;
+    }
     let from = args.from.map(|text| context.resolve_time("--from", &text, Rounding::Down)).transpose()?;
     let shown = args.size.or(context.human().then_some(HUMAN_SIZE));
     let query = ExecutionQuery {
@@ -103,8 +106,11 @@ pub fn run(args: ExecutionsArgs, context: &Context) -> Result<Outcome, CliError>
         from,
         size: shown.map(|size| size.saturating_add(1)),
     };
-    let mut records =
-        context.app().state().map_err(CliError::failed)?.executions(&query).map_err(CliError::failed)?;
+    let records = match on_cluster {
+        Some((state, _)) => context.block_on(state.executions(&query))?,
+        None => context.app().state().map_err(CliError::failed)?.executions(&query),
+    };
+    let mut records = records.map_err(CliError::failed)?;
     let more = shown.is_some_and(|shown| records.len() > shown);
     records.truncate(shown.unwrap_or(usize::MAX));
     if !context.human() {

@@ -25,6 +25,7 @@ pub mod render;
 pub mod rules;
 pub mod run;
 pub mod search;
+pub mod setup;
 pub mod signals;
 pub mod store;
 pub mod style;
@@ -123,6 +124,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliError> {
         Command::Coverage(args) => coverage::run(args, context),
         Command::Backfill(args) => backfill::run(args, context),
         Command::Store(args) => store::run(args, context),
+        Command::Setup(args) => setup::run(&args, context),
         Command::Config(args) => config::run(args, context),
         Command::Doctor(args) => doctor::run(args, context),
         Command::Completions(args) => completions::run(args, context),

@@ -1,5 +1,6 @@
 //! `tocsin run`: rules on their schedules, or all of them once.
 
+pub(super) mod forward;
 mod once;
 mod service;
 
@@ -108,7 +109,8 @@ fn load(args: &RunArgs, context: &Context) -> Result<RuleSet, CliError> {
 pub(super) fn engine(context: &Context, trigger: Trigger) -> Result<Engine, CliError> {
     let default_clock = if context.at().is_some() { WindowClock::Event } else { WindowClock::Ingest };
     let clock = context.window_clock().unwrap_or(default_clock);
-    Ok(context.app().engine(EngineMode { event_clock: clock == WindowClock::Event, trigger })?)
+    Ok(context
+        .block_on(context.app().engine(EngineMode { event_clock: clock == WindowClock::Event, trigger }))??)
 }
 
 /// Says on stderr what is wrong with rule files, errors and warnings.

@@ -10,6 +10,7 @@
 pub mod bulk;
 pub mod executions;
 pub mod fields;
+pub mod forward;
 pub mod names;
 pub mod reduce;
 pub mod setup;
@@ -17,6 +18,7 @@ pub mod sink;
 pub mod state;
 pub mod templates;
 
+pub use forward::{Forwarded, Forwarder};
 pub use names::{AlertIndex, Mode, Names};
 pub use setup::{Setup, Step, StepOutcome};
 pub use sink::ClusterAlerts;

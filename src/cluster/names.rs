@@ -1,7 +1,5 @@
 //! Names of the indices that tocsin keeps on a cluster, and the three ways to keep alerts there.
 
-use std::str::FromStr;
-
 use serde_json::{Map, Value, json};
 
 use crate::alert::lookup::lookup;
@@ -16,28 +14,6 @@ pub enum Mode {
     Kibana,
     /// As `event.kind: alert` documents that Kibana's external-alerts rule promotes.
     External,
-}
-
-impl Mode {
-    /// Its name in the configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Own => "own",
-            Self::Kibana => "kibana",
-            Self::External => "external",
-        }
-    }
-}
-
-impl FromStr for Mode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Own, Self::Kibana, Self::External]
-            .into_iter()
-            .find(|mode| mode.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is no way to keep alerts: `own`, `kibana` or `external`"))
-    }
 }
 
 /// The alert index of one space.
@@ -165,8 +141,6 @@ mod tests {
         for wrong in [".alerts-security.alerts-soc", ".internal.alerts-x", "Upper", "a,b", "-a", ""] {
             assert!(AlertIndex::new(Mode::Own, wrong, "soc").wrong().is_some(), "{wrong}");
         }
-        assert_eq!("external".parse(), Ok(Mode::External));
-        assert!("elastic".parse::<Mode>().is_err());
     }
 
     #[test]

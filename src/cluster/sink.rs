@@ -188,6 +188,48 @@ impl ClusterAlerts {
         )))
     }
 
+    /// Alerts whose workflow status was set at `seen` (RFC 3339) or later, each with when, oldest
+    /// change first; `None`: since ever. What changed at `seen` itself comes again: more may have
+    /// changed in that millisecond.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked.
+    pub async fn changed_since(&self, seen: Option<&str>) -> Result<Vec<(String, StoredAlert)>, StateError> {
+        const CHANGED: &str = "kibana.alert.workflow_status_updated_at";
+        let since = match seen {
+            Some(seen) => json!({"range": {CHANGED: {"gte": seen}}}),
+            None => json!({"exists": {"field": CHANGED}}),
+        };
+        let mut changed: Vec<(String, StoredAlert)> = Vec::new();
+        let mut after: Option<Value> = None;
+        loop {
+            let mut body = json!({
+                "size": PAGE,
+                "query": {"bool": {"filter": [since]}},
+                "_source": ["kibana.alert.workflow_*"],
+                "track_total_hits": false,
+                "sort": [
+                    {CHANGED: {"order": "asc", "unmapped_type": "date"}},
+                    {"kibana.alert.uuid": {"order": "asc", "unmapped_type": "keyword"}},
+                ],
+            });
+            if let (Some(after), Some(body)) = (after.take(), body.as_object_mut()) {
+                body.insert("search_after".to_owned(), after);
+            }
+            let page = self.search(&body).await?;
+            let full = page.len() >= PAGE;
+            after = page.last().map(|last| last.sort.clone());
+            for found in page {
+                let at =
+                    lookup(&found.source, CHANGED).and_then(Value::as_str).unwrap_or_default().to_owned();
+                changed.push((at, self.stored(found)));
+            }
+            if !full {
+                return Ok(changed);
+            }
+        }
+    }
+
     fn query(query: &AlertQuery) -> Value {
         let mut filter = Vec::new();
         let mut must_not = Vec::new();
@@ -387,6 +429,16 @@ impl AlertSink for ClusterAlerts {
             }
         }
         Ok(alerts)
+    }
+
+    async fn count(&self, query: &AlertQuery) -> Result<usize, StateError> {
+        let request = Request::read(format!("/{}/_count", segment(&self.index.name)))
+            .query("ignore_unavailable", "true")
+            .query("allow_no_indices", "true")
+            .json(&json!({"query": Self::query(query)}));
+        let answer = self.client.json(&request).await?;
+        let count = answer.get("count").and_then(Value::as_u64).unwrap_or_default();
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
     async fn lookup(&self, prefix: &str) -> Result<Lookup, StateError> {

@@ -90,6 +90,14 @@ pub(super) fn defaults() -> Result<Config, Diagnostic> {
     typed(&tree)
 }
 
+/// The settings of a cluster that is named by its address alone.
+pub(super) fn backend_at(url: &str) -> Result<super::BackendConfig, Diagnostic> {
+    let mut tree = serde_json::json!({"backend": [{"name": url, "url": [url], "patterns": ["*"]}]});
+    fill_defaults(&mut tree);
+    let backend = typed(&tree)?.backend.into_iter().next();
+    backend.ok_or_else(|| Diagnostic::error("CONF004", format!("`{url}` is no backend")))
+}
+
 fn places(request: &LoadRequest) -> Vec<PathBuf> {
     if let Some(file) = &request.file {
         return vec![file.clone()];

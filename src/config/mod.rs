@@ -52,6 +52,34 @@ pub struct Config {
     pub route: Vec<RouteConfig>,
 }
 
+impl Config {
+    /// The configuration of work on the cluster at `url` alone (`--backend`): it serves every index
+    /// pattern, as the configured backend with that address where there is one, and takes the
+    /// alerts unless `keep_alerts`. Returns the backend's name.
+    ///
+    /// # Errors
+    /// When `url` is no address of a backend.
+    pub fn only_on(
+        &mut self,
+        url: &str,
+        keep_alerts: bool,
+    ) -> Result<String, crate::base::diagnostic::Diagnostic> {
+        let same = |known: &String| known.trim_end_matches('/') == url.trim_end_matches('/');
+        let configured = self.backend.iter().position(|backend| backend.url.iter().any(same));
+        let mut backend = match configured {
+            Some(place) => self.backend.remove(place),
+            None => load::backend_at(url)?,
+        };
+        backend.patterns = vec!["*".to_owned()];
+        let name = backend.name.clone();
+        self.backend.insert(0, backend);
+        if !keep_alerts {
+            self.alerts.to = vec![name.clone()];
+        }
+        Ok(name)
+    }
+}
+
 /// The embedded store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -233,6 +261,8 @@ impl RuleMatch {
 pub struct AlertsConfig {
     /// `local`, and names of clusters.
     pub to: Vec<String>,
+    /// How alerts are kept on a cluster.
+    pub mode: AlertsMode,
     /// Index on a cluster.
     pub index: String,
     /// Kibana space: part of alert ids and of the alert index's name.
@@ -240,6 +270,19 @@ pub struct AlertsConfig {
     /// How long local alerts are kept; unset: for ever.
     #[serde(default)]
     pub retention: Option<TimeSpan>,
+}
+
+/// How alerts are kept on a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertsMode {
+    /// In an index of tocsin's own, behind a write alias.
+    #[default]
+    Own,
+    /// In Kibana's `.alerts-security.alerts-<space>`, so that they show on its Alerts page.
+    Kibana,
+    /// As `event.kind: alert` documents that Kibana's external-alerts rule promotes.
+    External,
 }
 
 /// How rules are scheduled.

@@ -10,6 +10,7 @@ mod alerts;
 mod backlog;
 mod commit;
 mod executions;
+mod forward;
 mod local;
 mod memory;
 mod retention;
@@ -18,7 +19,7 @@ mod schema;
 mod seam;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -27,6 +28,7 @@ pub use alerts::{AlertQuery, AlertRow, AlertUpdate, Lookup, StoredAlert, Workflo
 pub use backlog::BacklogEntry;
 pub use commit::{ExecutionCommit, LINGER};
 pub use executions::{BacklogCounts, ExecutionQuery, ExecutionRecord, Status};
+pub use forward::{Forward, Pending, Queue};
 pub use local::LocalState;
 pub use memory::Memory;
 pub use retention::Removed;
@@ -113,6 +115,8 @@ pub struct StateDb {
     path: PathBuf,
     readers: Mutex<Vec<Connection>>,
     writer: commit::Committer,
+    /// Clusters that get what becomes of alerts here.
+    targets: OnceLock<Arc<[Arc<str>]>>,
 }
 
 impl StateDb {
@@ -131,12 +135,22 @@ impl StateDb {
         connection.set_prepared_statement_cache_capacity(64);
         schema::migrate(&mut connection, &path)?;
         let writer = commit::Committer::start(connection).map_err(|e| failed(e.to_string()))?;
-        Ok(Self { path, readers: Mutex::new(Vec::new()), writer })
+        Ok(Self { path, readers: Mutex::new(Vec::new()), writer, targets: OnceLock::new() })
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// From now on, new alerts and what people do about alerts are queued for the clusters
+    /// `targets`, in the transaction that writes them. The first call decides.
+    pub fn forward_to(&self, targets: Vec<Arc<str>>) {
+        self.targets.get_or_init(|| targets.into());
+    }
+
+    fn targets(&self) -> Arc<[Arc<str>]> {
+        self.targets.get().map_or_else(|| Arc::new([]) as Arc<[Arc<str>]>, Arc::clone)
     }
 
     /// Runs `read` on a connection of its own.

@@ -1,6 +1,8 @@
 //! Alerts, rule state and the execution log on a real node.
 
 mod broken;
+mod commands;
+mod forward;
 mod kept;
 mod setup;
 

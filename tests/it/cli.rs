@@ -14,7 +14,7 @@ use assert_cmd::Command;
 use serde_json::Value;
 
 /// The binary in `dir`, without anything of the caller's environment that would change it.
-fn tocsin(dir: &Path) -> Command {
+pub(crate) fn tocsin(dir: &Path) -> Command {
     let mut command = Command::cargo_bin("tocsin").expect("the binary is built with the tests");
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("TOCSIN_")) {

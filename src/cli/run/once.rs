@@ -21,6 +21,7 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
         context.warn("no rule is enabled: `--include-disabled` runs those that are switched off too");
     }
     let records = execute(&set, &rules, context)?;
+    super::forward::once(context)?;
     if context.human() {
         draw(&records, context)?;
     } else {

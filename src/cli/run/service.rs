@@ -68,7 +68,18 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
         tell: Box::new(|event| voice.tell(event)),
         sweep: Some(sweep(context)),
     };
-    context.block_on(service.run(set, signals.stop(), signals.reload()))?;
+    let forwarders = context.app().forwarders()?;
+    let forwarding = super::forward::for_ever(forwarders, context.clock());
+    context.block_on(async {
+        let running = service.run(set, signals.stop(), signals.reload());
+        tokio::pin!(running, forwarding);
+        tokio::select! {
+            () = &mut running => {}
+            () = &mut forwarding => running.await,
+        }
+    })?;
+    // What the last executions wrote.
+    super::forward::once(context)?;
     if let Some(error) = voice.broken {
         return Err(error);
     }

@@ -10,6 +10,7 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Row, params, params_from_iter};
 use serde_json::Value;
 
+use super::forward::{Forward, queue};
 use super::{Created, StateDb, StateError};
 use crate::base::window::iso_millis;
 use crate::ecs::document::Document;
@@ -230,11 +231,16 @@ impl StateDb {
     /// # Errors
     /// When the database cannot be written; then none was created.
     pub fn create_alerts(&self, alerts: Vec<AlertRow>) -> Result<Vec<Created>, StateError> {
+        let targets = self.targets();
         self.write(move |c| {
-            alerts
-                .iter()
-                .map(|alert| Ok(if insert(c, alert)? { Created::New } else { Created::Duplicate }))
-                .collect()
+            let create = |alert: &AlertRow| {
+                if !insert(c, alert)? {
+                    return Ok(Created::Duplicate);
+                }
+                queue(c, &targets, &alert.id, &Forward::Create)?;
+                Ok(Created::New)
+            };
+            alerts.iter().map(create).collect()
         })
     }
 
@@ -352,10 +358,15 @@ impl StateDb {
         status: WorkflowStatus,
         now: DateTime<Utc>,
     ) -> Result<usize, StateError> {
+        let targets = self.targets();
         self.write(move |c| {
+            let at = iso_millis(now);
+            for id in &ids {
+                queue(c, &targets, id, &Forward::Status { status, at: at.clone() })?;
+            }
             change(c, &ids, |source| {
                 source.insert("kibana.alert.workflow_status".to_owned(), status.as_str().into());
-                source.insert("kibana.alert.workflow_status_updated_at".to_owned(), iso_millis(now).into());
+                source.insert("kibana.alert.workflow_status_updated_at".to_owned(), at.as_str().into());
                 Some(status)
             })
         })
@@ -366,7 +377,13 @@ impl StateDb {
     /// # Errors
     /// When the database cannot be written; then none was changed.
     pub fn update_alerts(&self, updates: Vec<AlertUpdate>) -> Result<(), StateError> {
-        self.write(move |c| updates.iter().try_for_each(|one| update(c, one)))
+        let targets = self.targets();
+        self.write(move |c| {
+            updates.iter().try_for_each(|one| {
+                update(c, one)?;
+                queue(c, &targets, &one.id, &Forward::Update { fields: one.fields.clone() })
+            })
+        })
     }
 
     /// Adds and removes workflow tags of alerts (full ids); returns how many alerts there were.
@@ -379,7 +396,11 @@ impl StateDb {
         add: Vec<String>,
         remove: Vec<String>,
     ) -> Result<usize, StateError> {
+        let targets = self.targets();
         self.write(move |c| {
+            for id in &ids {
+                queue(c, &targets, id, &Forward::Tags { add: add.clone(), remove: remove.clone() })?;
+            }
             change(c, &ids, |source| {
                 let tags =
                     source.entry("kibana.alert.workflow_tags").or_insert_with(|| Value::Array(Vec::new()));
@@ -407,7 +428,7 @@ pub(super) fn update(c: &Connection, update: &AlertUpdate) -> Result<(), StateEr
 }
 
 /// Rewrites documents; where `edit` returns a status, the column follows it.
-fn change(
+pub(super) fn change(
     c: &Connection,
     ids: &[Arc<str>],
     mut edit: impl FnMut(&mut serde_json::Map<String, Value>) -> Option<WorkflowStatus>,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
+use super::forward::{Forward, queue};
 use super::{AlertRow, AlertUpdate, BacklogEntry, ExecutionRecord, Memory, RuleState, StateDb, StateError};
 
 /// How long the writing thread waits for company after the first write of a group.
@@ -44,20 +45,28 @@ impl StateDb {
         if executions.is_empty() {
             return Ok(Vec::new());
         }
-        self.write(move |c| executions.into_iter().map(|e| write_execution(c, e)).collect())
+        let targets = self.targets();
+        self.write(move |c| executions.into_iter().map(|e| write_execution(c, e, &targets)).collect())
     }
 }
 
-fn write_execution(c: &Connection, execution: ExecutionCommit) -> Result<ExecutionRecord, StateError> {
+fn write_execution(
+    c: &Connection,
+    execution: ExecutionCommit,
+    targets: &[Arc<str>],
+) -> Result<ExecutionRecord, StateError> {
     let ExecutionCommit { mut record, alerts, updates, state, kept, settled, memory } = execution;
     for alert in &alerts {
-        if !super::alerts::insert(c, alert)? && alert.counted {
+        if super::alerts::insert(c, alert)? {
+            queue(c, targets, &alert.id, &Forward::Create)?;
+        } else if alert.counted {
             record.alerts = record.alerts.saturating_sub(1);
             record.duplicates += 1;
         }
     }
     for update in &updates {
         super::alerts::update(c, update)?;
+        queue(c, targets, &update.id, &Forward::Update { fields: update.fields.clone() })?;
     }
     for id in &settled {
         c.prepare_cached("DELETE FROM backlog WHERE rule = ?1 AND alert = ?2")?

@@ -82,6 +82,11 @@ impl AlertSink for LocalState {
         self.run(move |db| db.alerts(&query)).await
     }
 
+    async fn count(&self, query: &AlertQuery) -> Result<usize, StateError> {
+        let query = query.clone();
+        self.run(move |db| db.count_alerts(&query)).await
+    }
+
     async fn lookup(&self, prefix: &str) -> Result<Lookup, StateError> {
         let prefix = prefix.to_owned();
         self.run(move |db| db.alert(&prefix)).await

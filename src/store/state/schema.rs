@@ -78,6 +78,19 @@ CREATE TABLE rule_memory (
 ALTER TABLE rule_state ADD COLUMN ledger TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE rule_state ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+CREATE TABLE forward (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    target TEXT NOT NULL,
+    alert TEXT NOT NULL,
+    what TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    next INTEGER NOT NULL,
+    error TEXT
+) STRICT;
+CREATE INDEX forward_by_target ON forward (target, number);
+CREATE INDEX forward_by_alert ON forward (alert, target, number);
+",
 ];
 
 /// Brings the database to the newest format.

@@ -77,6 +77,9 @@ pub trait AlertSink: Send + Sync {
     /// Alerts that a query asks for.
     async fn find(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StateError>;
 
+    /// How many alerts a query asks for, whatever its size.
+    async fn count(&self, query: &AlertQuery) -> Result<usize, StateError>;
+
     /// The alert whose id starts with `prefix`.
     async fn lookup(&self, prefix: &str) -> Result<Lookup, StateError>;
 
