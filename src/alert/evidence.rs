@@ -61,6 +61,19 @@ impl Evidence {
         }
     }
 
+    /// Whether its document is no event, but stands for the many of a threshold.
+    pub fn stands_for_many(&self) -> bool {
+        matches!(self, Self::Hit { added, .. } if added.contains_key("kibana.alert.threshold_result"))
+    }
+
+    /// The events it is made of, to be completed.
+    pub fn documents_mut(&mut self) -> &mut [Document] {
+        match self {
+            Self::Hit { document, .. } => std::slice::from_mut(document),
+            Self::Group { documents, .. } => documents,
+        }
+    }
+
     /// The event, when there is nothing else to it: such a candidate can wait.
     pub fn plain(&self) -> Option<&Document> {
         match self {

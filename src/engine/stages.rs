@@ -1,10 +1,11 @@
 //! The stages that candidates of every rule type go through, in this order: those that descend
 //! from the rule itself out, duplicates out, suppression, the cap.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::DateTime;
+use serde_json::Value;
 
 use super::cap::{Candidate, Sorted, Sorter};
 use super::execution::Task;
@@ -14,7 +15,9 @@ use super::settings::Trigger;
 use super::suppress::{Group, Grouped, Suppressed, Suppressor};
 use super::unwind::{blocking, caught};
 use crate::alert::ancestors::descends_from;
+use crate::alert::lookup::lookup;
 use crate::alert::rule_fields::RuleFields;
+use crate::ecs::mapping::Mapping;
 use crate::rule::model::RuleKind;
 use crate::store::state::{AlertQuery, Lookup, WorkflowStatus};
 
@@ -26,6 +29,8 @@ pub(super) struct Stages<'e> {
     sorter: Sorter,
     suppressor: Option<Suppressor>,
     own: u64,
+    /// By index: what its events have by their mapping.
+    mapped: HashMap<Arc<str>, Arc<[Mapped]>>,
     /// Events from before this time (ms) are not looked at.
     oldest: i64,
 }
@@ -46,7 +51,7 @@ impl<'e> Stages<'e> {
         let sorter = if suppressor.is_some() { sorter.of_groups() } else { sorter };
         let oldest = task.due.errand.as_ref().and_then(|errand| errand.oldest);
         let oldest = oldest.map_or(i64::MIN, |at| at.timestamp_millis());
-        Ok(Self { engine, rule: Arc::new(rule), sorter, suppressor, own: 0, oldest })
+        Ok(Self { engine, rule: Arc::new(rule), sorter, suppressor, own: 0, mapped: HashMap::new(), oldest })
     }
 
     /// Takes the next candidates. `make` gives them from the rule's part of ids; it runs on the
@@ -67,6 +72,7 @@ impl<'e> Stages<'e> {
             (candidates, own)
         })
         .await?;
+        let candidates = self.complete(candidates).await?;
         let ids = candidates.iter().map(|c| Arc::clone(&c.alert)).collect();
         let existing = caught(self.engine.alerts.existing(ids)).await?.map_err(|error| error.to_string())?;
         self.own += own as u64;
@@ -88,6 +94,37 @@ impl<'e> Stages<'e> {
         };
         self.sorter.take(candidates, &existing);
         Ok(())
+    }
+
+    /// Gives events the values that they have by their index's mapping (constants, aliases): as in
+    /// Kibana, which reads them with the hits, alerts carry them.
+    async fn complete(&mut self, mut candidates: Vec<Candidate>) -> Result<Vec<Candidate>, String> {
+        let events = candidates.iter_mut().filter(|candidate| !candidate.evidence.stands_for_many());
+        for document in events.flat_map(|candidate| candidate.evidence.documents_mut()) {
+            let mapped = match self.mapped.get(&document.index) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let indices = [document.index.to_string()];
+                    let mapping = caught(self.engine.backend.mapping(&indices)).await?;
+                    let found = mapped(&*mapping.map_err(|error| error.to_string())?);
+                    self.mapped.insert(Arc::clone(&document.index), Arc::clone(&found));
+                    found
+                }
+            };
+            for Mapped { path, target, constant } in &*mapped {
+                if lookup(&document.source, path).is_some() {
+                    continue;
+                }
+                let value = match constant {
+                    Some(constant) => Some(Value::from(constant.as_str())),
+                    None => lookup(&document.source, target).cloned(),
+                };
+                if let Some(value) = value {
+                    put(Arc::make_mut(&mut document.source), path, value);
+                }
+            }
+        }
+        Ok(candidates)
     }
 
     /// What became of the candidates.
@@ -115,6 +152,49 @@ impl<'e> Stages<'e> {
             }
         }
         Ok(Finished { rule: self.rule, sorted, suppressed })
+    }
+}
+
+/// A field that events have by their mapping.
+struct Mapped {
+    path: String,
+    /// The field whose values it has.
+    target: String,
+    /// The one value of all events.
+    constant: Option<String>,
+}
+
+fn mapped(mapping: &Mapping) -> Arc<[Mapped]> {
+    let constants = mapping.constants().map(|(path, value)| Mapped {
+        path: path.to_owned(),
+        target: path.to_owned(),
+        constant: Some(value.to_owned()),
+    });
+    let aliases = mapping.aliases().map(|(path, target)| Mapped {
+        path: path.to_owned(),
+        target: target.to_owned(),
+        constant: mapping.resolve(target).and_then(|field| field.constant).map(|value| value.to_string()),
+    });
+    constants.chain(aliases).collect()
+}
+
+/// Puts a value at a path, inside the objects that are there.
+fn put(source: &mut Value, path: &str, value: Value) {
+    let Some(object) = source.as_object_mut() else { return };
+    match path.split_once('.') {
+        Some((head, rest)) if object.get(head).is_some_and(Value::is_object) => {
+            if let Some(inner) = object.get_mut(head) {
+                put(inner, rest, value);
+            }
+        }
+        Some((head, rest)) if !object.contains_key(head) => {
+            let mut inner = Value::Object(serde_json::Map::new());
+            put(&mut inner, rest, value);
+            object.insert(head.to_owned(), inner);
+        }
+        _ => {
+            object.insert(path.to_owned(), value);
+        }
     }
 }
 

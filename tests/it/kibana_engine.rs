@@ -1,14 +1,18 @@
-//! Kibana's own expectations of its detection engine, for query rules: which alerts, with which
-//! ancestors, depth, original time and original event.
+//! Kibana's own expectations of its detection engine: which alerts each rule gives, with which
+//! ancestors, depth, original time, original event and fields.
 //!
-//! The cases are of Kibana 7.17, whose alerts kept these fields below `signal`; the ids of its
-//! query alerts are those of today. `_id:X` in a query is not searched for (`_id` is no field
-//! here): the archive is cut to that document instead.
+//! The cases are of Kibana 7.17, whose alerts kept these fields below `signal`: alerts are brought
+//! into that shape before they are compared. `_id:X` in a query is not searched for (`_id` is no
+//! field here): the archive is cut to that document instead.
+
+mod expression;
+mod new_terms;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use tocsin::alert::lookup::lookup;
 use tocsin::backend::local::LocalBackend;
 use tocsin::base::clock::SystemClock;
 use tocsin::ecs::document::NewDocument;
@@ -21,10 +25,22 @@ use tocsin::store::{Store, StoreOptions};
 
 use crate::shared::shared_dir;
 
-/// Cases that differ on purpose, with the reason.
-const OTHERWISE: &[(&str, &str)] =
-    &[("never use the", "dates in the mapping's own format (epoch_second) are not read as such")];
+/// Cases that are not compared, with the reason; found by file and a part of their name.
+const NOT_COMPARED: &[(&str, &str, &str)] = &[
+    ("timestamps", "never use the", "dates in the mapping's own format (epoch_second) are not read as such"),
+    ("runtime", "should copy \"runtime mapping\" data", "runtime fields are computed by a cluster alone"),
+    (
+        "keyword_family__keyword_mixed_with_const",
+        "should copy the",
+        "a name that is an alias in one index and a field in another is the alias alone",
+    ),
+    ("ignore_fields", "testing_ignored", "`alertIgnoreFields` is a setting of Kibana's server"),
+];
 
+/// Operations of Kibana's interfaces, which are not here: cases that use them are about those.
+const INTERFACES: &[&str] = &["http", "security.role.create", "es.updateByQuery"];
+
+/// Reads an archive into the store; `only` cuts it to one document.
 fn load(shared: &Path, archive: &str, only: Option<&str>, store: &Store) {
     let dir = shared.join("data/kibana-engine/archives").join(archive);
     let mappings: Vec<Value> =
@@ -41,15 +57,55 @@ fn load(shared: &Path, archive: &str, only: Option<&str>, store: &Store) {
         if only.is_some_and(|only| only != id) {
             continue;
         }
-        documents.push(NewDocument {
-            index: line["_index"].as_str().unwrap().into(),
-            id,
-            source: line["_source"].to_string(),
-            original: None,
-            flat: FlatDoc::from_value(&line["_source"]),
-        });
+        documents.push(new_document(line["_index"].as_str().unwrap(), id, &line["_source"]));
     }
     store.append(documents).unwrap();
+}
+
+fn new_document(index: &str, id: String, source: &Value) -> NewDocument {
+    NewDocument {
+        index: index.into(),
+        id,
+        source: source.to_string(),
+        original: None,
+        flat: FlatDoc::from_value(source),
+    }
+}
+
+/// A data folder of its own.
+struct House {
+    // Removed with the house.
+    _dir: tempfile::TempDir,
+    store: Arc<Store>,
+    state: Arc<StateDb>,
+}
+
+impl House {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(dir.path(), StoreOptions::default()).unwrap());
+        let state = Arc::new(StateDb::open(dir.path()).unwrap());
+        Self { _dir: dir, store, state }
+    }
+
+    /// Runs the rule in an export, `slot` being "now".
+    fn run(&self, export: &str, slot: chrono::DateTime<chrono::Utc>) -> Ran {
+        let file = ndjson::read(export, |_| "hash".to_owned());
+        let errors: Vec<_> = file.diagnostics.iter().filter(|d| d.is_error()).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        let loaded = &file.rules[0];
+        let settings = Settings { trigger: Trigger::Manual, ..Settings::default() };
+        let backend = LocalBackend::new(Arc::clone(&self.store), Some(Arc::clone(&self.state)));
+        let engine =
+            Engine::new(Arc::new(backend), Arc::clone(&self.state), Arc::new(SystemClock), settings).unwrap();
+        let due = Due { rule: Arc::clone(&loaded.rule), plan: loaded.plan.clone(), slot, errand: None };
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let record = runtime.block_on(engine.run(vec![due])).remove(0);
+        let rule = Some(record.rule_id.clone());
+        let query = AlertQuery { rule, ascending: true, building_blocks: true, ..AlertQuery::default() };
+        Ran { alerts: self.state.alerts(&query).unwrap(), record }
+    }
 }
 
 struct Ran {
@@ -57,140 +113,201 @@ struct Ran {
     alerts: Vec<StoredAlert>,
 }
 
-/// The fields an old alert had below `signal`.
-fn signal(alert: &StoredAlert) -> Value {
+/// An alert in the shape of 7.17: what is now below `kibana.alert` was below `signal`.
+fn old_shape(alert: &StoredAlert) -> Value {
+    let mut source = Map::new();
     let mut original = Map::new();
+    let mut signal = Map::new();
     for (name, value) in alert.source.as_object().unwrap() {
         if let Some(name) = name.strip_prefix("kibana.alert.original_event.") {
             original.insert(name.to_owned(), value.clone());
+        } else if let Some(name) = name.strip_prefix("kibana.alert.") {
+            let name = if name == "workflow_status" { "status" } else { name };
+            match name {
+                "depth" | "status" | "original_time" | "reason" | "ancestors" | "threshold_result" => {
+                    signal.insert(name.to_owned(), value.clone());
+                }
+                "rule.rule_id" => {
+                    signal.insert("rule".to_owned(), json!({"rule_id": value}));
+                }
+                "group.id" => {
+                    signal.insert("group".to_owned(), json!({"id": value}));
+                }
+                _ => {}
+            }
+        } else if name == "event.kind" {
+            let event = source.entry("event").or_insert_with(|| json!({}));
+            event.as_object_mut().unwrap().insert("kind".to_owned(), value.clone());
+        } else if !name.starts_with("kibana.") && !name.starts_with("tocsin.") {
+            source.insert(name.clone(), value.clone());
         }
     }
-    json!({
-        "ancestors": alert.source["kibana.alert.ancestors"],
-        "depth": alert.source["kibana.alert.depth"],
-        "status": alert.source["kibana.alert.workflow_status"],
-        "original_time": alert.source["kibana.alert.original_time"],
-        "original_event": original,
-    })
-}
-
-/// Compares what today's alerts still have with what the case expects; a `$ref` is not checked,
-/// nor is the index of an alert, which has another name today.
-fn compare(name: &str, alert: &StoredAlert, expected: &Value) -> usize {
-    let got = signal(alert);
-    let mut checked = 0;
-    for field in ["depth", "status", "original_time", "original_event"] {
-        let Some(expected) = expected.get(field).filter(|e| e.get("$ref").is_none()) else { continue };
-        assert_eq!(&got[field], expected, "{name}: {field}");
-        checked += 1;
+    if !original.is_empty() {
+        signal.insert("original_event".to_owned(), original.into());
     }
-    let parts = |value: &Value| -> Vec<Value> {
-        value
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|a| json!([a["type"], a["depth"], a["type"] == "event" && a["id"].is_string()]))
-            .collect()
-    };
-    assert_eq!(parts(&got["ancestors"]), parts(&expected["ancestors"]), "{name}: ancestors");
-    checked + 1
+    source.insert("signal".to_owned(), signal.into());
+    json!({"_id": &*alert.id, "_source": source})
 }
 
-fn run(rule: &Value, store: &Arc<Store>, state: &Arc<StateDb>) -> Ran {
-    let file = ndjson::read(&rule.to_string(), |_| "hash".to_owned());
-    let errors: Vec<_> = file.diagnostics.iter().filter(|d| d.is_error()).collect();
-    assert!(errors.is_empty(), "{errors:?}");
-    let loaded = &file.rules[0];
-    let settings = Settings { trigger: Trigger::Manual, ..Settings::default() };
-    let backend = Arc::new(LocalBackend::new(Arc::clone(store), Some(Arc::clone(state))));
-    let engine = Engine::new(backend, Arc::clone(state), Arc::new(SystemClock), settings).unwrap();
-    let slot = std::time::SystemTime::now().into();
-    let due = Due { rule: Arc::clone(&loaded.rule), plan: loaded.plan.clone(), slot, errand: None };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let record = runtime.block_on(engine.run(vec![due])).remove(0);
-    let query = AlertQuery { rule: Some(record.rule_id.clone()), ascending: true, ..AlertQuery::default() };
-    Ran { alerts: state.alerts(&query).unwrap(), record }
+/// Whether `got` is what a case expects. A `$ref` is not checked, nor what alerts have no more
+/// (`parent`, `parents`, `_meta`) or name differently (indices of alerts and the ids that hash
+/// them); a threshold's `from` was the window's start then, and its terms had another order.
+fn matches(got: &Value, expected: &Value, key: &str) -> Result<(), String> {
+    if expected.get("$ref").is_some() || matches!(key, "parent" | "parents" | "_meta" | "original_signal") {
+        return Ok(());
+    }
+    let same = match (got, expected) {
+        (Value::Object(got), Value::Object(expected)) => {
+            let alert = got.get("type").is_some_and(|kind| kind == "signal");
+            for (name, value) in expected {
+                if (alert && matches!(&**name, "index" | "id" | "rule"))
+                    || (expected.contains_key("terms") && name == "from")
+                {
+                    continue;
+                }
+                if key == "signal" && name == "reason" && expected.contains_key("threshold_result") {
+                    continue;
+                }
+                let got = got.get(name).unwrap_or(&Value::Null);
+                matches(got, value, name).map_err(|why| format!("{name}: {why}"))?;
+            }
+            let more = |name: &&String| !expected.contains_key(*name) && key != "signal";
+            return match got.keys().find(more) {
+                Some(name) => Err(format!("`{name}` is more than expected")),
+                None => Ok(()),
+            };
+        }
+        (Value::Array(got), Value::Array(expected)) if got.len() == expected.len() => {
+            let (mut got, mut expected) = (got.clone(), expected.clone());
+            if key != "ancestors" {
+                got.sort_by_key(Value::to_string);
+                expected.sort_by_key(Value::to_string);
+            }
+            return got.iter().zip(&expected).try_for_each(|(got, expected)| matches(got, expected, key));
+        }
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        // The recording writes the numbers of some archives as text.
+        (Value::Number(a), Value::String(b)) => b.parse().ok() == a.as_f64(),
+        (a, b) => a == b,
+    };
+    if same { Ok(()) } else { Err(format!("expected {expected}, got {got}")) }
 }
 
 #[test]
-fn query_rules_alert_as_kibana_expects() {
+fn rules_alert_as_kibana_expects() {
     let Some(shared) = shared_dir() else { return };
-    let mut ran = 0;
-    for file in ["generating_signals", "timestamps", "aliases"] {
-        let path = shared.join(format!("data/kibana-engine/cases/{file}.json"));
-        let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut files: Vec<_> = std::fs::read_dir(shared.join("data/kibana-engine/cases"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| !path.ends_with("new_terms_9x.json"))
+        .collect();
+    files.sort();
+    let (mut ran, mut waiting, mut failed) = (0, 0, Vec::new());
+    for path in files {
+        let file = path.file_stem().unwrap().to_str().unwrap();
+        let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         for case in &cases {
             let name = case["name"].as_str().unwrap();
             let steps = case["steps"].as_array().unwrap();
-            if steps.iter().any(|s| s["op"] == "createRule" && s["rule"]["type"] != "query") {
+            let why = NOT_COMPARED.iter().find(|(in_file, part, _)| file == *in_file && name.contains(part));
+            if let Some((.., why)) = why {
+                println!("not compared: {file}: {name}: {why}");
                 continue;
             }
-            if let Some((_, why)) = OTHERWISE.iter().find(|(part, _)| name.contains(part)) {
-                println!("not compared: {name}: {why}");
+            if steps.iter().any(|step| INTERFACES.contains(&step["op"].as_str().unwrap()))
+                || !steps.iter().any(|step| step["op"].as_str().unwrap().starts_with("createRule"))
+                || steps
+                    .iter()
+                    .any(|step| step["actual"]["$ref"].as_str().is_some_and(|r| r.starts_with("rule.")))
+            {
+                println!("not compared: {file}: {name}: about Kibana's interfaces");
                 continue;
             }
-            check(&shared, name, case, steps);
-            ran += 1;
+            if !ready(steps) {
+                waiting += 1;
+                continue;
+            }
+            match check(&shared, case, steps) {
+                Ok(()) => ran += 1,
+                Err(why) => failed.push(format!("{file}: {name}: {why}")),
+            }
         }
     }
-    assert!(ran >= 6, "{ran} cases");
+    println!("{ran} cases passed, {waiting} wait for what is not there yet");
+    assert!(failed.is_empty(), "{} of {}:\n{}", failed.len(), ran + failed.len(), failed.join("\n"));
+    assert!(ran >= 14, "{ran} cases");
 }
 
-fn check(shared: &Path, name: &str, case: &Value, steps: &[Value]) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Arc::new(Store::open(dir.path(), StoreOptions::default()).unwrap());
-    let state = Arc::new(StateDb::open(dir.path()).unwrap());
-    let first = steps.iter().find(|s| s["op"] == "createRule").unwrap();
+/// Whether everything a case needs is there: exceptions are not applied yet, and some rule types
+/// do not run yet.
+fn ready(steps: &[Value]) -> bool {
+    steps.iter().filter(|step| step["op"].as_str().unwrap().starts_with("createRule")).all(|step| {
+        let file = ndjson::read(&step["rule"].to_string(), |_| "hash".to_owned());
+        file.rules.first().is_some_and(|rule| rule.plan.is_some())
+            && step.get("entries").is_none()
+            && step["rule"].get("exceptions_list").is_none()
+    })
+}
+
+fn check(shared: &Path, case: &Value, steps: &[Value]) -> Result<(), String> {
+    let house = House::new();
+    let created = |step: &&Value| step["op"].as_str().unwrap().starts_with("createRule");
+    let first = steps.iter().find(created).unwrap();
     let only = first["rule"]["query"].as_str().and_then(|query| query.strip_prefix("_id:"));
     for archive in case["archives"].as_array().unwrap() {
-        load(shared, archive.as_str().unwrap(), only, &store);
+        load(shared, archive.as_str().unwrap(), only, &house.store);
     }
     let mut last: Option<Ran> = None;
     for step in steps {
+        let ran = || last.as_ref().unwrap();
         match step["op"].as_str().unwrap() {
             "createRule" => {
                 let mut rule = step["rule"].clone();
                 if rule["query"].as_str().is_some_and(|query| query.starts_with("_id:")) {
                     rule["query"] = json!("*:*");
                 }
-                last = Some(run(&rule, &store, &state));
+                last = Some(house.run(&rule.to_string(), std::time::SystemTime::now().into()));
             }
             "waitForRuleStatus" => {
-                let record = &last.as_ref().unwrap().record;
-                assert_eq!(json!(record.status.as_str()), step["status"], "{name}: {record:?}");
+                let mut record = ran().record.clone();
+                // Kibana of that time did not call a reached cap a partial failure.
+                record.warnings.retain(|warning| !warning.contains("the cap of"));
+                let status = if record.warnings.is_empty() && record.error.is_none() {
+                    "succeeded"
+                } else {
+                    record.status.as_str()
+                };
+                if step["status"] != status {
+                    return Err(format!("{:?}", ran().record));
+                }
             }
             "waitForSignals" => {
-                let count = last.as_ref().unwrap().alerts.len();
-                assert_eq!(json!(count), step["count"], "{name}: {:?}", last.as_ref().unwrap().record);
+                let count = ran().alerts.len();
+                if json!(count) != step["count"] {
+                    return Err(format!("{count} alerts, expected {}: {:?}", step["count"], ran().record));
+                }
             }
-            "expect" => expect(name, step, last.as_ref().unwrap()),
+            "expect" => {
+                let hits: Vec<Value> = ran().alerts.iter().map(old_shape).collect();
+                let got = expression::evaluate(step["actual"]["$ref"].as_str().unwrap(), &hits)?;
+                let expected = &step["expected"][0];
+                match step["matcher"].as_str().unwrap() {
+                    "greaterThan" if got.as_f64() > expected.as_f64() => {}
+                    "not.eql" if got != *expected => {}
+                    "eql" | "equal" => {
+                        let key = if got.get("depth").is_some() { "signal" } else { "" };
+                        matches(&got, expected, key)?;
+                    }
+                    matcher => return Err(format!("{got} is not {matcher} {expected}")),
+                }
+            }
             _ => {}
         }
     }
+    Ok(())
 }
 
-fn expect(name: &str, step: &Value, ran: &Ran) {
-    let expression = step["actual"]["$ref"].as_str().unwrap_or_default();
-    let expected = &step["expected"][0];
-    if expression.starts_with("omit(") {
-        assert!(compare(name, &ran.alerts[0], expected) >= 3, "{name}");
-    } else if expression.ends_with("hits.length") || expression.ends_with(".length") {
-        let count = ran.alerts.len() as u64;
-        let wanted = expected.as_u64().unwrap();
-        assert!(if step["matcher"] == "greaterThan" { count > wanted } else { count == wanted }, "{name}");
-    } else if let Some(field) =
-        expression.split("_source.").nth(1).and_then(|rest| rest.strip_suffix(").sort()"))
-    {
-        let mut values: Vec<Value> = ran
-            .alerts
-            .iter()
-            .map(|a| tocsin::alert::lookup::lookup(&a.source, field).cloned().unwrap_or_default())
-            .collect();
-        values.sort_by_key(Value::to_string);
-        assert_eq!(&json!(values), expected, "{name}: {field}");
-    } else if expression.contains("rule.rule_id") {
-        assert_eq!(&ran.alerts[0].source["kibana.alert.rule.rule_id"], expected, "{name}");
-    } else {
-        panic!("{name}: cannot check {expression}");
-    }
+/// A value of an alert, however its document spells it.
+fn value(alert: &StoredAlert, name: &str) -> Value {
+    lookup(&alert.source, name).cloned().unwrap_or_default()
 }
