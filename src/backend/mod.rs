@@ -11,6 +11,7 @@ mod buckets;
 mod cache;
 pub mod cluster;
 mod documents;
+pub mod join;
 mod kernels;
 pub mod local;
 pub mod memory;

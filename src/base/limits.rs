@@ -11,6 +11,8 @@ pub const REGEXP_BYTES: usize = 2 * 1024 * 1024;
 /// Memory for unfinished sequences of one EQL query, bytes; beyond it the oldest are given up, and
 /// the execution says so.
 pub const SEQUENCE_BYTES: usize = 128 * 1024 * 1024;
+/// Most events that the pipes of an EQL search are given.
+pub const PIPED_EVENTS: usize = 100_000;
 /// Deepest nesting of a JSON document that is read.
 pub const JSON_NESTING: usize = 100;
 /// Largest single event, bytes. CloudTrail caps a record at 256 KiB; other sources go further.

@@ -1,5 +1,7 @@
 //! `tocsin search`: events that match a query.
 
+mod eql;
+
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ use crate::base::window::Window;
 use crate::ecs::types::FieldType;
 use crate::query::eval::Matcher;
 use crate::query::lang::{dsl, kql, lucene};
-use crate::query::plan::Filter;
+use crate::query::plan::{Filter, Node};
 
 /// Search stored events
 ///
@@ -120,14 +122,17 @@ const PAGE: usize = 1_000;
 /// When an argument or the query is wrong, or the store cannot be read.
 pub fn run(args: SearchArgs, context: &Context) -> Result<Outcome, CliError> {
     refuse_what_is_not_there(&args)?;
-    let filter = parse(&args.query, args.language)?;
+    let eql = if args.language == Language::Eql { Some(eql::query(&args)?) } else { None };
+    let filter = if eql.is_some() { Filter::new(Node::All) } else { parse(&args.query, args.language)? };
     let window = window(&args, context)?;
     let sort = sort(args.sort.as_deref())?;
     context.require_data_dir()?;
     let backend = context.app().backend().map_err(CliError::failed)?;
     let indices: Arc<[String]> = args.index.clone().into();
     let mapping = context.block_on(backend.mapping(&indices))?.map_err(CliError::failed)?;
-    check(&args.query, &Matcher::compile(&filter, &mapping, context.now()), context)?;
+    if eql.is_none() {
+        check(&args.query, &Matcher::compile(&filter, &mapping, context.now()), context)?;
+    }
 
     let time = args.timestamp_field.as_deref().unwrap_or("@timestamp");
     let request = SearchRequest {
@@ -141,6 +146,9 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<Outcome, CliError> {
         after: None,
         descending: sort.descending,
     };
+    if let Some(query) = &eql {
+        return eql::run(&args, query, request, &mapping, &backend, context);
+    }
     // The backend orders by the time that it searches on; any other order needs all hits.
     let by_time = *sort.field == *time;
     let page = if by_time || args.size == 0 {
@@ -168,11 +176,17 @@ fn refuse_what_is_not_there(args: &SearchArgs) -> Result<(), CliError> {
                 None => Ok(()),
             };
         }
-        Language::Eql => "eql",
+        Language::Eql => {
+            return match &args.sort {
+                Some(_) => Err(CliError::usage("--sort does not go with `--language eql`")
+                    .with_help("EQL has a pipe for it: `| sort FIELD`")),
+                None => Ok(()),
+            };
+        }
         Language::Esql => "esql",
     };
     Err(CliError::usage(format!("`--language {language}` cannot be searched with yet"))
-        .with_help("this version searches with `--language kuery`, `lucene` and `dsl`"))
+        .with_help("this version searches with `--language kuery`, `eql`, `lucene` and `dsl`"))
 }
 
 fn parse(query: &str, language: Language) -> Result<Filter, CliError> {

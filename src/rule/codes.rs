@@ -45,6 +45,8 @@ codes! {
     PAST_CAP = "RULE026", "`max_signals` is above what an execution may write";
     BAD_TEST = "RULE027", "a test file that cannot be read";
     ONLY_CLUSTER = "RULE028", "a part of the query that only a cluster can answer";
+    SEQUENCE_SPAN = "RULE029", "a sequence longer than its window, or without a longest time";
+    TYPE_CLASH = "RULE030", "the query compares a field with a value of another type";
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use crate::query::lang::dsl::DslError;
 use crate::query::lang::{kql, lucene};
 use crate::query::plan::{Filter, Node};
 
+use super::eql;
+pub use super::eql::JoinPlan;
 use super::filters;
 use super::kind::{Cardinality, Language, QueryParams};
 use super::model::{Rule, RuleKind};
@@ -34,6 +36,8 @@ pub enum CompiledPlan {
     Threshold(Arc<ThresholdPlan>),
     /// Values of some fields that no event that matches had before.
     NewTerms(Arc<NewTermsPlan>),
+    /// Events that belong together are a candidate.
+    Join(Arc<JoinPlan>),
 }
 
 impl CompiledPlan {
@@ -43,6 +47,7 @@ impl CompiledPlan {
             Self::Search(filter) => Some(filter),
             Self::Threshold(plan) => Some(&plan.filter),
             Self::NewTerms(plan) => Some(&plan.filter),
+            Self::Join(plan) => Some(&plan.filter),
         }
     }
 
@@ -52,6 +57,7 @@ impl CompiledPlan {
         match self {
             Self::Search(_) => Self::Search(filter),
             Self::Threshold(plan) => Self::Threshold(Arc::new(ThresholdPlan { filter, ..(**plan).clone() })),
+            Self::Join(plan) => Self::Join(Arc::new(JoinPlan { filter, ..(**plan).clone() })),
             Self::NewTerms(plan) => Self::NewTerms(Arc::new(NewTermsPlan { filter, ..(**plan).clone() })),
         }
     }
@@ -123,7 +129,8 @@ pub fn plan(rule: &Rule) -> Result<CompiledPlan, CompileError> {
             fields: names(&params.fields),
             history_start: params.history_start.clone(),
         })),
-        RuleKind::Eql(_) | RuleKind::Esql(_) | RuleKind::ThreatMatch(_) | RuleKind::MachineLearning(_) => {
+        RuleKind::Eql(params) => eql::plan(params, &rule.filters)?,
+        RuleKind::Esql(_) | RuleKind::ThreatMatch(_) | RuleKind::MachineLearning(_) => {
             return Err(CompileError::NotRunYet(format!("rules of type `{}`", rule.rule_type())));
         }
     })
@@ -148,6 +155,15 @@ pub(super) fn filter(
             lucene::parse_filter(&query.query).map_err(|found| CompileError::Query(key, found))?
         }
     };
+    with_filters(query, filters_key, objects)
+}
+
+/// A query's filter with Kibana filters; the key says in which field of the rule those stand.
+pub(super) fn with_filters(
+    query: Filter,
+    filters_key: &'static str,
+    objects: &[Value],
+) -> Result<Filter, CompileError> {
     let mut parts = Vec::with_capacity(objects.len());
     for (position, object) in objects.iter().enumerate() {
         let part = filters::filter(object);

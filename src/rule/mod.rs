@@ -11,6 +11,7 @@ pub mod check;
 pub mod codes;
 pub mod compiled;
 pub mod docs;
+pub mod eql;
 pub mod evaluation;
 pub mod filters;
 pub mod kind;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod configuration;
 mod doctor;
+mod eql;
 mod ingest;
 mod service;
 mod shell;

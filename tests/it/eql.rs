@@ -5,4 +5,5 @@ mod elastic;
 mod roundtrip;
 mod rules;
 mod sequences;
+mod spec;
 mod support;

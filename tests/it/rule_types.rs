@@ -18,6 +18,7 @@ use tocsin::rule::load::{LoadedRule, toml};
 use tocsin::store::state::{AlertQuery, ExecutionRecord, StateDb, StoredAlert};
 use tocsin::store::{Store, StoreOptions};
 
+mod eql;
 mod new_terms;
 mod suppression;
 mod threshold;

@@ -7,6 +7,7 @@
 //! Invariant: a function hands over everything that the rule's definition finds in the window, or
 //! fails; what it leaves out for a limit of its own it says with a warning.
 
+mod eql;
 mod new_terms;
 mod query;
 mod threshold;
@@ -63,6 +64,7 @@ pub(super) async fn find(
     match plan {
         CompiledPlan::Search(_) => query::find(engine, task, first, stages).await,
         CompiledPlan::Threshold(plan) => threshold::find(engine, task, plan, stages).await,
+        CompiledPlan::Join(plan) => eql::find(engine, task, plan, stages).await,
         CompiledPlan::NewTerms(plan) => new_terms::find(engine, task, plan, stages).await,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::expr::Expr;
-use super::filter::Filter;
+use super::filter::{Filter, Node};
 
 /// An EQL query: what is looked for, and what becomes of the results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,4 +86,26 @@ pub enum PipeStep {
     UniqueCount(Vec<Expr>),
     /// How often each combination of values occurs, rarest first; of none: how many results.
     Count(Vec<Expr>),
+}
+
+impl EqlPlan {
+    /// The different searches of its stages; none for single events.
+    pub fn searches(&self) -> &[Arc<Filter>] {
+        match self {
+            Self::Event(_) => &[],
+            Self::Sequence(plan) => &plan.searches,
+            Self::Sample(plan) => &plan.searches,
+        }
+    }
+
+    /// Every event that may take part.
+    pub fn filter(&self) -> Filter {
+        match self {
+            Self::Event(filter) => (**filter).clone(),
+            _ => match self.searches() {
+                [only] => (**only).clone(),
+                all => Filter::new(Node::Or(all.iter().map(|filter| (**filter).clone()).collect())),
+            },
+        }
+    }
 }

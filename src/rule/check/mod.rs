@@ -11,7 +11,9 @@ mod index;
 mod query_fields;
 mod schedule;
 mod score;
+mod sequence;
 mod threat;
+mod types;
 
 use std::path::Path;
 
@@ -41,6 +43,8 @@ pub const LINTS: &[Lint] = &[
     Lint { code: codes::SHORT_INTERVAL, check: schedule::check },
     Lint { code: codes::UNBOUNDED_INDEX, check: index::check },
     Lint { code: codes::PAST_CAP, check: cap::check },
+    Lint { code: codes::SEQUENCE_SPAN, check: sequence::check },
+    Lint { code: codes::TYPE_CLASH, check: types::check },
 ];
 
 /// A rule under examination.

@@ -5,12 +5,14 @@
 //! Invariant: the output is Kibana's, clause by clause, so that a query means on a cluster what it
 //! means in Kibana.
 
+mod eql;
 mod fields;
 mod filter;
 mod request;
 mod script;
 mod term;
 
+pub use eql::{EqlSearch, eql_body};
 pub use fields::{FieldList, ListedField, Script};
 pub use filter::filter_query;
 pub use request::{TimeRange, bool_query, search_body};

@@ -56,11 +56,9 @@ fn filter_query(filter: &Value) -> Value {
 ///
 /// `size` is the page; `after` the sort values of the last hit of the page before.
 pub fn search_body(query: &Value, range: &TimeRange<'_>, size: u32, after: Option<&[Value]>) -> Value {
-    let stamp = |field: &str| json!({"field": field, "format": "strict_date_optional_time"});
     let order = |field: &str| json!({field: {"order": "asc", "unmapped_type": "date"}});
     let times: Vec<&str> = std::iter::once(range.primary).chain(range.secondary).collect();
-    let mut fields = vec![json!({"field": "*", "include_unmapped": true})];
-    fields.extend(times.iter().map(|field| stamp(field)));
+    let fields = shown_fields(&times);
     let mut body = json!({
         "size": size,
         "query": {"bool": {"filter": [query, time_filter(range)]}},
@@ -73,7 +71,13 @@ pub fn search_body(query: &Value, range: &TimeRange<'_>, size: u32, after: Optio
     body
 }
 
-fn time_filter(range: &TimeRange<'_>) -> Value {
+/// What hits show of an event: every field, and its times as they are compared.
+pub(super) fn shown_fields(times: &[&str]) -> Vec<Value> {
+    let stamp = |field: &&str| json!({"field": field, "format": "strict_date_optional_time"});
+    std::iter::once(json!({"field": "*", "include_unmapped": true})).chain(times.iter().map(stamp)).collect()
+}
+
+pub(super) fn time_filter(range: &TimeRange<'_>) -> Value {
     let lies_in = |field: &str| {
         json!({"range": {field: {
             "gte": iso_millis(range.from),

@@ -107,7 +107,8 @@ fn advice(text: &str, at: usize, word: &str) -> Option<String> {
     if rest.starts_with('\'') {
         return Some("write texts in double quotes".to_owned());
     }
-    if rest.starts_with('=') || before.ends_with('=') {
+    let single = before.ends_with('=') && !["==", "!=", "<=", ">="].iter().any(|two| before.ends_with(two));
+    if rest.starts_with('=') || single {
         return Some("`==` compares with case, `:` without".to_owned());
     }
     if word == "of" {
@@ -126,7 +127,7 @@ fn advice(text: &str, at: usize, word: &str) -> Option<String> {
             "write names with other characters than letters, digits, `_` and `.` in backquotes".to_owned(),
         );
     }
-    if rest.starts_with('[') {
+    if rest.starts_with('[') && text.get(..at).is_some_and(|all| all.ends_with(char::is_alphanumeric)) {
         return Some("positions in arrays are not supported: a condition holds for any value".to_owned());
     }
     let lower = word.to_ascii_lowercase();

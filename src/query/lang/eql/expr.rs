@@ -271,11 +271,13 @@ impl Reader<'_> {
         let (least, most) = function.arity();
         if count < least || count > most {
             let wanted = match (least, most) {
-                (least, most) if least == most => format!("{least}"),
-                (least, usize::MAX) => format!("at least {least}"),
-                (least, most) => format!("{least} or {most}"),
+                (1, 1) => "one argument".to_owned(),
+                (least, most) if least == most => format!("{least} arguments"),
+                (1, usize::MAX) => "at least one argument".to_owned(),
+                (least, usize::MAX) => format!("at least {least} arguments"),
+                (least, most) => format!("{least} or {most} arguments"),
             };
-            let message = format!("`{}` takes {wanted} arguments, not {count}", function.name());
+            let message = format!("`{}` takes {wanted}, not {count}", function.name());
             return Err(error("EQL007", message, self.text, place, None));
         }
         Ok(FunctionCall { function, insensitive: insensitive.is_some() })

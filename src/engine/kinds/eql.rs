@@ -1,0 +1,77 @@
+//! `eql` sequences and samples: the events of each are a candidate together.
+
+use std::sync::Arc;
+
+use super::Found;
+use crate::alert::evidence::Evidence;
+use crate::alert::group::shell_id;
+use crate::alert::rule_fields::RuleFields;
+use crate::backend::Scope;
+use crate::backend::join::{EventRef, JoinRequest, documents, join};
+use crate::ecs::document::Document;
+use crate::engine::cap::Candidate;
+use crate::engine::execution::Task;
+use crate::engine::run::Engine;
+use crate::engine::stages::Stages;
+use crate::engine::unwind::caught;
+use crate::query::eval::eql::Joined;
+use crate::query::plan::PipeStep;
+use crate::rule::compiled::JoinPlan;
+
+/// Sequences whose events are read at a time.
+const CHUNK: usize = 200;
+
+pub(super) async fn find(
+    engine: &Engine,
+    task: &mut Task,
+    plan: &JoinPlan,
+    stages: &mut Stages<'_>,
+) -> Result<Found, String> {
+    let request = JoinRequest {
+        scope: Scope::of(&task.plan.request),
+        plan: Arc::clone(&plan.plan),
+        timestamp: Arc::clone(&plan.timestamp),
+        tiebreaker: plan.tiebreaker.clone(),
+    };
+    let mut page = caught(join(&*engine.backend, &request)).await?.map_err(|error| error.to_string())?;
+    for warning in std::mem::take(&mut page.warnings) {
+        task.log.warn(warning);
+    }
+    let mut found = page.found;
+    for step in &plan.pipes {
+        match step {
+            PipeStep::Head(count) => found.truncate(*count),
+            PipeStep::Tail(count) => {
+                found.drain(..found.len().saturating_sub(*count));
+            }
+            _ => return Err("pipes other than `head` and `tail` are not run in rules".to_owned()),
+        }
+    }
+    // Candidates come in order of time: that of the event that completes them.
+    found.sort_by_key(|joined| last(joined).map(|event| event.primary));
+    while !found.is_empty() {
+        let rest = found.split_off(found.len().min(CHUNK));
+        let chunk = std::mem::replace(&mut found, rest);
+        let read = caught(documents(&*engine.backend, chunk)).await?.map_err(|error| error.to_string())?;
+        stages
+            .take(move |rule| read.into_iter().filter_map(|joined| candidate(rule, joined)).collect())
+            .await?;
+    }
+    Ok(Found { indices: page.indices, ..Found::default() })
+}
+
+/// The latest event that takes part.
+fn last(joined: &Joined<EventRef>) -> Option<&EventRef> {
+    joined.events.iter().flatten().max_by_key(|event| (event.primary, event.timestamp))
+}
+
+fn candidate(rule: &RuleFields, joined: Joined<(EventRef, Document)>) -> Option<Candidate> {
+    let (events, documents): (Vec<EventRef>, Vec<Document>) = joined.events.into_iter().flatten().unzip();
+    let last = events.iter().max_by_key(|event| (event.primary, event.timestamp))?;
+    Some(Candidate {
+        alert: shell_id(rule, &documents),
+        position: last.primary,
+        event_time: last.timestamp,
+        evidence: Evidence::Group(documents),
+    })
+}
