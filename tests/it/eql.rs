@@ -2,6 +2,7 @@
 
 mod bounds;
 mod elastic;
+mod python;
 mod roundtrip;
 mod rules;
 mod sequences;
