@@ -1,5 +1,7 @@
 //! `tocsin compile`: what a rule or a query becomes where events are.
 
+mod eql;
+
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -93,16 +95,17 @@ pub fn run(args: CompileArgs, context: &Context) -> Result<Outcome, CliError> {
             }
         }
         (None, Some(text)) => {
-            let language = match args.language {
-                Language::Kuery => RuleLanguage::Kuery,
-                Language::Lucene => RuleLanguage::Lucene,
-                _ => {
+            let compiled = match args.language {
+                Language::Kuery => compiler.text(&text, RuleLanguage::Kuery)?,
+                Language::Lucene => compiler.text(&text, RuleLanguage::Lucene)?,
+                Language::Eql => compiler.eql_text(&text)?,
+                Language::Esql => {
                     return Err(CliError::usage(
-                        "only `--language kuery` and `lucene` are compiled in this version",
+                        "only `--language kuery`, `lucene` and `eql` are compiled in this version",
                     ));
                 }
             };
-            show(&compiler.text(&text, language)?, context)?;
+            show(&compiled, context)?;
         }
         (None, None) => return Err(CliError::usage("name a rule file, or a query with --query")),
     }
@@ -135,6 +138,9 @@ impl Compiler<'_> {
     }
 
     fn rule(&self, rule: &Rule) -> Result<Compiled, CliError> {
+        if let RuleKind::Eql(params) = &rule.kind {
+            return self.eql_rule(rule, params);
+        }
         let Some(events) = rule.kind.events() else {
             return Err(not_yet(rule, &format!("`{}` rules are", rule.rule_type())));
         };
@@ -190,20 +196,25 @@ impl Compiler<'_> {
         }
     }
 
-    /// The first request of an execution that is due now.
-    fn search(&self, rule: &Rule, query: &Value) -> Result<Request, CliError> {
+    /// The time that an execution that is due now searches.
+    fn range<'r>(&self, rule: &'r Rule) -> Result<TimeRange<'r>, CliError> {
         let at = |text: &str| {
             resolve(text, self.context.now(), Rounding::Down)
                 .map_err(|found| CliError::Text(vec![Finding::in_text(found, text)]))
         };
         let primary = rule.timestamp_override.as_deref().unwrap_or("@timestamp");
         let falls_back = primary != "@timestamp" && !rule.timestamp_override_fallback_disabled;
-        let range = TimeRange {
+        Ok(TimeRange {
             primary,
             secondary: falls_back.then_some("@timestamp"),
             from: at(&rule.from)?,
             to: at(&rule.to)?,
-        };
+        })
+    }
+
+    /// The first request of an execution that is due now.
+    fn search(&self, rule: &Rule, query: &Value) -> Result<Request, CliError> {
+        let range = self.range(rule)?;
         let filter = elastic::bool_query(Some(query.clone()), &rule.filters);
         Ok(Request {
             method: "POST",

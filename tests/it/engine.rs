@@ -255,7 +255,7 @@ fn timestamp_override_with_and_without_fallback() {
 fn statuses_of_what_cannot_run() {
     let house = House::new();
     let nowhere = rule("nowhere", "event.action:x", "index = [\"absent-*\"]");
-    let eql = rule("eql", "any where true", "type = \"eql\"\nlanguage = \"eql\"");
+    let esql = rule("esql", "from logs", "type = \"esql\"\nlanguage = \"esql\"");
     // A file like this does not load; a rule may come from elsewhere.
     let mut backwards = rule("backwards", "event.action:x", "");
     Arc::make_mut(&mut backwards.rule).from = "now+1h".to_owned();
@@ -266,19 +266,19 @@ fn statuses_of_what_cannot_run() {
     );
     let records = house.run(
         &events(1, noon()),
-        vec![due(&nowhere, noon()), due(&eql, noon()), due(&backwards, noon()), due(&excepted, noon())],
+        vec![due(&nowhere, noon()), due(&esql, noon()), due(&backwards, noon()), due(&excepted, noon())],
     );
     let seen: Vec<_> = records.iter().map(|r| (r.rule_id.as_str(), r.status, r.alerts)).collect();
     assert_eq!(
         seen,
         [
             ("nowhere", Status::NoDataSource, 0),
-            ("eql", Status::NotRun, 0),
+            ("esql", Status::NotRun, 0),
             ("backwards", Status::Failed, 0),
             ("excepted", Status::PartialFailure, 1),
         ]
     );
-    assert!(records[1].warnings[0].contains("`eql`"), "{:?}", records[1].warnings);
+    assert!(records[1].warnings[0].contains("`esql`"), "{:?}", records[1].warnings);
     assert!(records[2].error.as_deref().unwrap().contains("ends before it starts"));
     let states = house.state().rule_states().unwrap();
     assert_eq!(states[&records[2].rule_uuid].failures, 1);

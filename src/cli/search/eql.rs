@@ -215,10 +215,7 @@ fn joined_record(joined: &Joined<(EventRef, Document)>) -> JoinedRecord<'_> {
             EventRecord::Hit(Record { index: &document.index, id: &document.id, source: &document.source })
         }
     });
-    JoinedRecord {
-        join_keys: joined.key.iter().map(KeyValue::json).collect(),
-        events: events.collect(),
-    }
+    JoinedRecord { join_keys: joined.key.iter().map(KeyValue::json).collect(), events: events.collect() }
 }
 
 fn json(joined: &Joined<(EventRef, Document)>) -> Value {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Map;
+
 use super::Found;
 use crate::alert::evidence::Evidence;
 use crate::alert::group::shell_id;
@@ -68,10 +70,12 @@ fn last(joined: &Joined<EventRef>) -> Option<&EventRef> {
 fn candidate(rule: &RuleFields, joined: Joined<(EventRef, Document)>) -> Option<Candidate> {
     let (events, documents): (Vec<EventRef>, Vec<Document>) = joined.events.into_iter().flatten().unzip();
     let last = events.iter().max_by_key(|event| (event.primary, event.timestamp))?;
+    let first = events.iter().min_by_key(|event| event.primary)?;
     Some(Candidate {
         alert: shell_id(rule, &documents),
         position: last.primary,
         event_time: last.timestamp,
-        evidence: Evidence::Group(documents),
+        span: (first.primary, last.primary),
+        evidence: Evidence::Group { documents, added: Map::new() },
     })
 }

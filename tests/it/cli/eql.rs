@@ -83,3 +83,25 @@ fn errors_have_a_place() {
         .code(2)
         .says(&["TYPE001"]);
 }
+
+#[test]
+fn compile_shows_what_each_place_is_sent() {
+    let dir = folder();
+    let compile = |query: &str, target: &str| {
+        let arguments =
+            ["compile", "--query", query, "--language", "eql", "--target", target, "--format", "json"];
+        run(dir.path(), &arguments).code(0).json()
+    };
+    let event = "iam where user.name : \"a*\"";
+    let native = compile(event, "elasticsearch");
+    assert_eq!(native["requests"][0]["path"], "/_eql/search");
+    assert_eq!(native["requests"][0]["body"]["query"], event);
+    assert_eq!(native["pushdown"], "exact");
+    assert_eq!(compile(event, "opensearch")["pushdown"], "exact");
+    let computed = compile("iam where length(user.name) > 3", "opensearch");
+    assert_eq!(computed["pushdown"], "superset");
+    assert_eq!(computed["query"]["bool"]["filter"][1], json!({"exists": {"field": "user.name"}}));
+    assert_eq!(computed["residue"], "\"iam\" where length(user.name) > 3");
+    let sequence = compile("sequence by user.name [iam where true] [any where true]", "opensearch");
+    assert_eq!(sequence["pushdown"], "superset");
+}

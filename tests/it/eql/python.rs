@@ -2,7 +2,8 @@
 //!
 //! `docs/eql.md` lists what is another thing there: texts compare without case, and what is compared
 //! with a missing field is `null`, so that its negation does not match either. So texts here are in
-//! lower case, and a field that may be missing is asked for before it is negated.
+//! lower case, and a field that may be missing is asked for before it is negated, and is no key;
+//! patterns have no `?`, and regular expressions cover whole texts.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -25,7 +26,7 @@ fn atom() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec!["a", "b", "ab", "abc", "ba"]);
     let number = 0..6_i64;
     let comparison = prop::sample::select(vec!["==", "!=", "<", "<=", ">", ">="]);
-    let pattern = prop::sample::select(vec!["a*", "*b", "?b", "*a*", "a?c", "*"]);
+    let pattern = prop::sample::select(vec!["a*", "*b", "*a*", "a*c", "*"]);
     let certain = prop_oneof![
         (comparison.clone(), number.clone()).prop_map(|(c, n)| format!("n {c} {n}")),
         (number.clone(), comparison.clone()).prop_map(|(n, c)| format!("{n} {c} n")),
@@ -42,8 +43,7 @@ fn atom() -> impl Strategy<Value = String> {
         word.clone().prop_map(|w| format!("indexOf(path, \"{w}\") == 1")),
         word.clone().prop_map(|w| format!("substring(path, 0, 2) == \"{w}\"")),
         word.clone().prop_map(|w| format!("concat(path, string(n)) : \"{w}*\"")),
-        Just("path regex \"(a|b)b?\"".to_owned()),
-        Just("path == other".to_owned()),
+        Just("path regex \".*(a|b)b.*\"".to_owned()),
     ];
     let certain = certain.prop_flat_map(|c| prop_oneof![Just(c.clone()), Just(format!("not ({c})"))]);
     let uncertain = prop_oneof![
@@ -72,7 +72,7 @@ fn query() -> impl Strategy<Value = String> {
     let category = prop::sample::select(vec!["any", "process", "file"]);
     let event = (category, condition()).prop_map(|(c, condition)| format!("{c} where {condition}")).boxed();
     let stages = prop::collection::vec((event.clone(), prop::option::weighted(0.2, 2..4)), 2..4);
-    let by = prop::sample::select(vec!["", " by path", " by user", " by path, n"]);
+    let by = prop::sample::select(vec!["", " by path", " by other", " by path, n"]);
     let span = prop::sample::select(vec!["", " with maxspan=3s", " with maxspan=1m"]);
     let until = prop::sample::select(vec!["", " until [stop where true]"]);
     let sequence = (by, span, stages, until).prop_map(|(by, span, stages, until)| {
@@ -181,7 +181,8 @@ fn the_python_engine_finds_the_same() {
             let events = events(&sources, &mapping, Some("id"));
             let found = run(&query, &mapping, &events);
             let id = |number: &usize| {
-                let id: i64 = events[*number].doc.values("id").next().expect("an id").value.parse().expect("a number");
+                let id: i64 =
+                    events[*number].doc.values("id").next().expect("an id").value.parse().expect("a number");
                 id
             };
             let mut found: Vec<Vec<i64>> =

@@ -136,7 +136,7 @@ fn what_is_wrong_is_shown_with_its_place() {
         (vec!["compile", "--query", "a: 1", "--mapping", bad_mapping.to_str().unwrap()], "MAP001"),
         (vec!["compile", "--query", "a: 1", "--mapping", "/no/such/file"], "/no/such/file"),
         (vec!["compile", bad_rule.to_str().unwrap()], "KQL001"),
-        (vec!["compile", "--query", "a: 1", "--language", "eql"], "kuery"),
+        (vec!["compile", "--query", "a: 1", "--language", "esql"], "kuery"),
         (vec!["compile"], "RULE"),
     ] {
         let output = tocsin(&arguments);
