@@ -8,6 +8,7 @@
 pub mod clusters;
 pub mod coverage;
 pub mod kept;
+mod notify;
 pub mod replay;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use crate::backend::local::LocalBackend;
 use crate::base::clock::Clock;
+use crate::base::limits::DELIVERIES_DAYS;
 use crate::config::{ByteSize, Capped, Config, TimeSpan};
 use crate::engine::{CapBehaviour, Engine, Settings, Trigger};
 use crate::rule::cache::CacheDir;
@@ -205,6 +207,9 @@ impl App {
         let retired = self.store()?.retain(age, size, now)?;
         let alerts = self.config.alerts.retention.and_then(|age| Duration::from_std(age.duration()).ok());
         let since = |age: Duration| now.checked_sub_signed(age);
+        if let Some(until) = since(Duration::days(DELIVERIES_DAYS)) {
+            self.state()?.forget_deliveries(until)?;
+        }
         let removed = self.state()?.retain(alerts.and_then(since), since(Duration::days(LOG_DAYS)))?;
         Ok(Swept {
             events: retired.events,

@@ -25,6 +25,8 @@ pub mod elastic;
 pub mod engine;
 /// L6: from files and streams to ECS documents.
 pub mod ingest;
+/// L6: what is told to people, and how it reaches them.
+pub mod notify;
 /// L1: query languages, the shared plan, the reference evaluator and the compilers. No I/O.
 pub mod query;
 /// L2: detection rules as data: model, loading, checks, tests beside rules.

@@ -47,3 +47,15 @@ pub const BACKLOG_HOURS: i64 = 24;
 /// Largest answer of a cluster that is read, bytes after decompression: a page of events of the
 /// largest kind is asked for again in parts.
 pub const CLUSTER_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Alerts that a digest tells in full; the others are counted.
+pub const DIGEST_ALERTS: usize = 100;
+/// How long delivered notifications are remembered, days.
+pub const DELIVERIES_DAYS: i64 = 30;
+/// Longest template of a notification, bytes.
+pub const TEMPLATE_BYTES: usize = 64 * 1024;
+/// Longest text that a template makes, bytes.
+pub const TEMPLATE_OUTPUT_BYTES: usize = 256 * 1024;
+/// Steps that rendering a template may take.
+pub const TEMPLATE_STEPS: u64 = 100_000;
+/// Largest answer of a connector's target that is read, bytes.
+pub const TARGET_ANSWER_BYTES: usize = 64 * 1024;

@@ -105,6 +105,8 @@ struct ListArgs {
 pub fn run(args: AlertsArgs, context: &Context) -> Result<Outcome, CliError> {
     if context.app().alerts_local() {
         context.require_data_dir()?;
+        // What becomes of an alert is told to those who were told of it.
+        super::notify::worker(context)?;
     }
     let alerts = context.app().alerts()?;
     let alerts = alerts.as_ref();

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::output::Format;
 use super::{
-    alerts, backfill, compile, completions, config, coverage, demo, doctor, executions, ingest, rules, run,
-    search, setup, store, test, version,
+    alerts, backfill, compile, completions, config, coverage, demo, doctor, executions, ingest, notify,
+    rules, run, search, setup, silence, store, test, version,
 };
 
 /// Detection rules in Elastic's formats, run where your events are.
@@ -155,6 +155,10 @@ pub enum Command {
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Alerts(alerts::AlertsArgs),
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
+    Notify(notify::NotifyArgs),
+    #[expect(missing_docs, reason = "the command's arguments carry its help")]
+    Silence(silence::SilenceArgs),
+    #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Executions(executions::ExecutionsArgs),
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Coverage(coverage::CoverageArgs),
@@ -186,6 +190,8 @@ impl Command {
             Self::Test(_) => "test",
             Self::Run(_) => "run",
             Self::Alerts(_) => "alerts",
+            Self::Notify(_) => "notify",
+            Self::Silence(_) => "silence",
             Self::Executions(_) => "executions",
             Self::Coverage(_) => "coverage",
             Self::Backfill(_) => "backfill",

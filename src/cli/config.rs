@@ -115,12 +115,16 @@ fn settings(context: &Context) -> Result<Vec<Setting>, CliError> {
     let setting = |path: String| {
         let key = key_of(&path);
         let value = match key.map(|key| key.kind) {
-            Some(Kind::Secret) => {
-                let value = value_at(&tree, &path);
-                value.unwrap_or(Value::Null)
+            // Settings of connectors are kept as they were given: only references are shown.
+            Some(Kind::Secret | Kind::Endpoint) if path.starts_with("connector") => {
+                redacted(value_at(&tree, &path))
             }
-            // What its type will read may be a secret: only references are shown.
-            Some(Kind::Open) if path.starts_with("connector") => redacted(value_at(&tree, &path)),
+            Some(Kind::Headers) => match value_at(&tree, &path) {
+                Some(Value::Object(headers)) => {
+                    headers.into_iter().map(|(name, value)| (name, redacted(Some(value)))).collect()
+                }
+                _ => Value::Null,
+            },
             _ => value_at(&tree, &path).unwrap_or(Value::Null),
         };
         let origin = match loaded.origins.get(&path) {

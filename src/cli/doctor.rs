@@ -5,6 +5,7 @@
 mod backends;
 mod clock;
 mod configuration;
+mod connectors;
 mod data_dir;
 mod rules;
 mod service;
@@ -104,6 +105,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("rules", rules::check),
     ("clock", clock::check),
     ("backends", backends::check),
+    ("connectors", connectors::check),
 ];
 
 #[derive(Serialize)]

@@ -19,6 +19,7 @@ pub mod error;
 pub mod executions;
 pub mod ingest;
 mod markdown;
+pub mod notify;
 pub mod output;
 pub mod progress;
 pub mod render;
@@ -27,6 +28,7 @@ pub mod run;
 pub mod search;
 pub mod setup;
 pub mod signals;
+pub mod silence;
 pub mod store;
 pub mod style;
 pub mod table;
@@ -120,6 +122,8 @@ fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliError> {
         Command::Test(args) => test::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Alerts(args) => alerts::run(args, context),
+        Command::Notify(args) => notify::run(args, context),
+        Command::Silence(args) => silence::run(args, context),
         Command::Executions(args) => executions::run(args, context),
         Command::Coverage(args) => coverage::run(args, context),
         Command::Backfill(args) => backfill::run(args, context),

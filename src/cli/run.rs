@@ -40,6 +40,9 @@ pub struct RunArgs {
     /// Rules that are switched off too
     #[arg(long)]
     include_disabled: bool,
+    /// With --at: tell people of the alerts all the same
+    #[arg(long, requires = "once")]
+    notify: bool,
 }
 
 /// Runs the command.

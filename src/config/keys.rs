@@ -28,6 +28,14 @@ pub enum Kind {
     Urls,
     /// `{ env = "X" }`, `{ file = "…" }`, `{ command = […] }`, or (with a warning) the secret.
     Secret,
+    /// An `http://` or `https://` address, or a secret reference to one: it may hold a token.
+    Endpoint,
+    /// So many in a length of time (`10/5m`).
+    Rate,
+    /// A table of HTTP headers: names with texts or secret references.
+    Headers,
+    /// A table of fields with a text or a list of texts each.
+    Fields,
     /// A table whose keys are read later.
     Open,
 }
@@ -49,6 +57,10 @@ impl Kind {
             Self::Paths => "list of paths".to_owned(),
             Self::Urls => "list of URLs".to_owned(),
             Self::Secret => "secret reference".to_owned(),
+            Self::Endpoint => "URL, or a secret reference to one".to_owned(),
+            Self::Rate => "rate (`10/5m`)".to_owned(),
+            Self::Headers => "table of headers, text or secret reference each".to_owned(),
+            Self::Fields => "table of fields, text or list of texts each".to_owned(),
             Self::Open => "table".to_owned(),
         }
     }
@@ -69,16 +81,28 @@ pub struct Key {
     pub meaning: &'static str,
     /// Whether this version acts on it.
     pub effective: bool,
+    /// The types of connector that have it; empty: all tables of its kind do.
+    pub types: &'static [&'static str],
 }
 
 const fn key(path: &'static str, kind: Kind, default: Option<&'static str>, meaning: &'static str) -> Key {
-    Key { path, kind, default, required: false, meaning, effective: true }
+    Key { path, kind, default, required: false, meaning, effective: true, types: &[] }
 }
 
 impl Key {
     const fn required(mut self) -> Self {
         self.required = true;
         self
+    }
+
+    const fn of(mut self, types: &'static [&'static str]) -> Self {
+        self.types = types;
+        self
+    }
+
+    /// Whether a connector of this type has it.
+    pub fn belongs_to(&self, connector_type: &str) -> bool {
+        self.types.is_empty() || self.types.contains(&connector_type)
     }
 
     const fn without_effect(mut self) -> Self {
@@ -96,6 +120,30 @@ impl Key {
 }
 
 const _: () = assert!(limits::MAX_SIGNALS_CLUSTER == 1_000, "the default of limits.max_signals below");
+
+/// Types of connector.
+pub const CONNECTOR_TYPES: &[&str] = &[
+    "webhook",
+    "slack",
+    "email",
+    "pagerduty",
+    "sns",
+    "sqs",
+    "eventbridge",
+    "alertmanager",
+    "syslog",
+    "file",
+    "stdout",
+    "teams",
+    "mattermost",
+    "discord",
+    "opsgenie",
+    "jira",
+    "servicenow",
+    "thehive",
+    "iris",
+    "otlp",
+];
 
 /// Every key, in the order of the reference.
 pub const KEYS: &[Key] = &[
@@ -147,11 +195,86 @@ pub const KEYS: &[Key] = &[
     key("server.bind", Kind::Text, Some("\"127.0.0.1:8787\""), "Address of /healthz, /readyz, /metrics and more; loopback unless authentication is set.").without_effect(),
     key("log.level", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), Some("\"info\""), "Lowest level written to stderr by the service. Other commands write warnings unless this is set or `-v` is given."),
     key("log.format", Kind::Choice(&["human", "json"]), Some("\"human\""), "Lines for people, or a JSON object each."),
-    key("connector[].name", Kind::Text, None, "Name of a connector, used in routes.").required().without_effect(),
-    key("connector[].type", Kind::Text, None, "What it is: `slack`, `webhook`, `email` and others.").required().without_effect(),
-    key("connector[].*", Kind::Open, None, "What its type needs (`webhook_url = { env = \"SLACK_URL\" }`).").without_effect(),
-    key("route[].when", Kind::Open, None, "Which alerts: `{ severity = [\"high\", \"critical\"] }`.").without_effect(),
-    key("route[].to", Kind::Texts, None, "Names of connectors.").required().without_effect(),
+    key("notify.allow_urls", Kind::Texts, Some("[]"), "Beginnings of URLs that connectors may speak to (`https://hooks.slack.com/`). Empty: any."),
+    key("notify.kibana_url", Kind::Text, None, "Address of Kibana: notifications link to the alert there. Unset: they name the command that shows it."),
+    key("notify.rule_actions", Kind::Flag, Some("true"), "Whether the `actions` of rules exported from Kibana are kept to: through the connector named like the action's connector id, else the first of its type."),
+    key("notify.retry_for", Kind::Duration, Some("\"1d\""), "How long a notification is tried before it becomes a dead letter (`tocsin notify list --state dead`)."),
+    key("notify.drain", Kind::Duration, Some("\"10s\""), "How long the end of the service waits for notifications that are due. What is left is delivered by the next start."),
+    key("connector[].name", Kind::Text, None, "Name of a connector, used in routes.").required(),
+    key("connector[].type", Kind::Choice(CONNECTOR_TYPES), None, "What it is. `teams` to `otlp` are templates over `webhook`.").required(),
+    key("connector[].concurrency", Kind::Number(1, 256), None, "Notifications under way at once. Default: by type, 32 for `webhook`, 1 for chats."),
+    key("connector[].rate", Kind::Rate, None, "Most notifications in a length of time. Default: by type, `1/1s` for `slack`."),
+    key("connector[].timeout", Kind::Duration, None, "How long one attempt may take. Default: 10s."),
+    key("connector[].retry_for", Kind::Duration, None, "How long a notification is tried, instead of `notify.retry_for`."),
+    key("connector[].template", Kind::Text, None, "Text of its notifications: Jinja, Kibana's mustache, or Falco's `%field`; values are escaped for the target."),
+    key("connector[].title", Kind::Text, None, "Title (subject, summary) of its notifications, a template too."),
+    key("connector[].url", Kind::Endpoint, None, "Where it is. Required where the type has no address of its own.").of(&["webhook", "slack", "pagerduty", "alertmanager", "opsgenie", "jira", "servicenow", "thehive", "iris", "otlp", "sns", "sqs", "eventbridge"]),
+    key("connector[].webhook_url", Kind::Secret, None, "Incoming-webhook address: a secret.").of(&["slack", "teams", "mattermost", "discord"]),
+    key("connector[].method", Kind::Choice(&["POST", "PUT", "PATCH", "GET", "DELETE"]), None, "HTTP method. Default: POST.").of(&["webhook"]),
+    key("connector[].headers", Kind::Headers, None, "Further HTTP headers.").of(&["webhook", "alertmanager", "opsgenie", "jira", "servicenow", "thehive", "iris", "otlp"]),
+    key("connector[].body", Kind::Text, None, "Template of the whole body. Default: a JSON document with title, text, fields and the alert.").of(&["webhook"]),
+    key("connector[].content_type", Kind::Text, None, "Type of `body`. Default: `application/json`, whose strings values are escaped for.").of(&["webhook"]),
+    key("connector[].hmac_secret", Kind::Secret, None, "Signs time and body with HMAC-SHA256: `X-Tocsin-Timestamp`, `X-Tocsin-Signature: sha256=…`.").of(&["webhook"]),
+    key("connector[].token", Kind::Secret, None, "Bot token, API key or bearer token.").of(&["slack", "webhook", "alertmanager", "opsgenie", "jira", "thehive", "iris"]),
+    key("connector[].username", Kind::Text, None, "User name.").of(&["webhook", "email", "alertmanager", "jira", "servicenow"]),
+    key("connector[].password", Kind::Secret, None, "Password.").of(&["webhook", "email", "alertmanager", "servicenow"]),
+    key("connector[].ca_file", Kind::Path, None, "Certificate authority, PEM; besides the system's.").of(&["webhook", "alertmanager", "opsgenie", "jira", "servicenow", "thehive", "iris", "otlp", "email", "syslog"]),
+    key("connector[].channel", Kind::Text, None, "Channel, with `token`.").of(&["slack"]),
+    key("connector[].host", Kind::Text, None, "SMTP server.").of(&["email"]).required(),
+    key("connector[].port", Kind::Number(1, 65_535), None, "SMTP port. Default: 587 with `starttls`, 465 with `tls`, 25 with `none`.").of(&["email"]),
+    key("connector[].tls", Kind::Choice(&["starttls", "tls", "none"]), None, "How SMTP is encrypted. Default: `starttls`, and nothing is sent without it.").of(&["email"]),
+    key("connector[].from", Kind::Text, None, "Sender.").of(&["email"]).required(),
+    key("connector[].to", Kind::Texts, None, "Recipients.").of(&["email"]).required(),
+    key("connector[].routing_key", Kind::Secret, None, "Integration key of an Events API v2 service.").of(&["pagerduty"]).required(),
+    key("connector[].region", Kind::Text, None, "AWS region.").of(&["sns", "sqs", "eventbridge"]).required(),
+    key("connector[].access_key_id", Kind::Secret, None, "AWS access key. Default: `{ env = \"AWS_ACCESS_KEY_ID\" }`.").of(&["sns", "sqs", "eventbridge"]),
+    key("connector[].secret_access_key", Kind::Secret, None, "Its secret. Default: `{ env = \"AWS_SECRET_ACCESS_KEY\" }`.").of(&["sns", "sqs", "eventbridge"]),
+    key("connector[].session_token", Kind::Secret, None, "Session token. Default: `{ env = \"AWS_SESSION_TOKEN\" }` where that is set.").of(&["sns", "sqs", "eventbridge"]),
+    key("connector[].topic_arn", Kind::Text, None, "SNS topic; `.fifo` topics get group and de-duplication ids.").of(&["sns"]).required(),
+    key("connector[].queue_url", Kind::Text, None, "SQS queue; `.fifo` queues get group and de-duplication ids.").of(&["sqs"]).required(),
+    key("connector[].event_bus", Kind::Text, None, "EventBridge bus. Default: `default`.").of(&["eventbridge"]),
+    key("connector[].address", Kind::Text, None, "`host:port` of the syslog server.").of(&["syslog"]).required(),
+    key("connector[].transport", Kind::Choice(&["udp", "tcp", "tls"]), None, "Default: `tcp`. `udp` is not acknowledged and cut at 2,048 bytes.").of(&["syslog"]),
+    key("connector[].facility", Kind::Choice(&["auth", "authpriv", "daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"]), None, "Default: `local0`.").of(&["syslog"]),
+    key("connector[].path", Kind::Path, None, "File that gets a JSON document a line.").of(&["file"]).required(),
+    key("connector[].rotate_size", Kind::Size, None, "The file is renamed to `.1` when it is larger. Default: 100MiB.").of(&["file"]),
+    key("connector[].keep", Kind::Number(0, 1_000), None, "Renamed files kept. Default: 5.").of(&["file"]),
+    key("connector[].project", Kind::Text, None, "Project key.").of(&["jira"]).required(),
+    key("connector[].issue_type", Kind::Text, None, "Default: `Task`.").of(&["jira"]),
+    key("connector[].customer", Kind::Number(1, 1_000_000), None, "Customer id. Default: 1.").of(&["iris"]),
+    key("route[].name", Kind::Text, None, "Name of a route. Default: `route 1`, `route 2` …"),
+    key("route[].when.severity", Kind::Texts, None, "Alerts of one of these severities. All conditions of a `when` must hold; an empty one takes every alert."),
+    key("route[].when.rule", Kind::Texts, None, "Of one of these rules (id or name, `*` stands for anything)."),
+    key("route[].when.tag", Kind::Texts, None, "Whose rule has one of these tags."),
+    key("route[].when.field", Kind::Fields, None, "Whose fields have these values: `{ \"cloud.account.id\" = [\"1111\", \"2222\"] }`."),
+    key("route[].when.query", Kind::Text, None, "That satisfy this KQL."),
+    key("route[].when.time.from", Kind::Text, None, "Made at this time of day (`08:00`) or later."),
+    key("route[].when.time.to", Kind::Text, None, "And before this one; earlier than `from`: of the next day."),
+    key("route[].when.time.days", Kind::Texts, None, "On these days, `mon` to `sun`."),
+    key("route[].when.time.timezone", Kind::Text, None, "IANA name. Default: UTC."),
+    key("route[].to", Kind::Texts, None, "Names of connectors.").required(),
+    key("route[].on", Kind::Texts, None, "What is told: `alert`, `acknowledged`, `closed`, `reopened`, `recovered`, `insufficient_data`. Default: `alert` and `recovered`; to incident managers (`pagerduty`, `opsgenie`, `alertmanager`) all."),
+    key("route[].digest.every", Kind::Duration, None, "Alerts are collected and told together, so often."),
+    key("route[].digest.cron", Kind::Text, None, "Or at the times of a cron expression."),
+    key("route[].digest.timezone", Kind::Text, None, "IANA name for `cron`. Default: UTC."),
+    key("route[].throttle", Kind::Rate, None, "Most alerts told one by one in a length of time; the others follow as a digest."),
+    key("route[].group_by", Kind::Texts, Some("[]"), "Fields for whose values digest and throttle are kept apart."),
+    key("route[].quiet.from", Kind::Text, None, "Quiet hours: alerts are held back from this time of day (`22:00`) …"),
+    key("route[].quiet.to", Kind::Text, None, "… to this one, and then told together."),
+    key("route[].quiet.days", Kind::Texts, None, "On these days, `mon` to `sun`."),
+    key("route[].quiet.timezone", Kind::Text, None, "IANA name. Default: UTC."),
+    key("route[].last", Kind::Flag, Some("false"), "Later routes do not see an alert that this one takes."),
+    key("maintenance[].name", Kind::Text, None, "Name of a maintenance window: alerts in it are written, not told.").required(),
+    key("maintenance[].when.severity", Kind::Texts, None, "Alerts of one of these severities."),
+    key("maintenance[].when.rule", Kind::Texts, None, "Of one of these rules."),
+    key("maintenance[].when.tag", Kind::Texts, None, "Whose rule has one of these tags."),
+    key("maintenance[].when.field", Kind::Fields, None, "Whose fields have these values."),
+    key("maintenance[].when.query", Kind::Text, None, "That satisfy this KQL."),
+    key("maintenance[].starts", Kind::Text, None, "From when on, RFC 3339."),
+    key("maintenance[].ends", Kind::Text, None, "Until when, RFC 3339."),
+    key("maintenance[].cron", Kind::Text, None, "When it begins, again and again, instead of `starts`."),
+    key("maintenance[].duration", Kind::Duration, None, "How long it lasts, with `cron`."),
+    key("maintenance[].timezone", Kind::Text, None, "IANA name for `cron`. Default: UTC."),
 ];
 
 /// The key at `path`, list positions left out (`backend[].name`).

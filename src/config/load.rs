@@ -10,7 +10,6 @@ use toml::de::{DeTable, DeValue};
 
 use super::Config;
 use super::keys::{self, KEYS, Key, Kind};
-use super::units::{ByteSize, TimeSpan};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::nearest::nearest;
 use crate::base::span::{Span, line_column};
@@ -52,6 +51,10 @@ pub struct Loaded {
     /// Origin of every set value by its full path (`backend[0].name`); what is missing is a
     /// default.
     pub origins: BTreeMap<String, Origin>,
+    /// Where each value of the file is written, by its full path, bytes of [`Loaded::text`].
+    pub places: BTreeMap<String, std::ops::Range<usize>>,
+    /// The file's text, secrets masked.
+    pub text: Option<String>,
     /// What is odd, with the text it is about.
     pub warnings: Vec<(Diagnostic, Option<String>)>,
 }
@@ -61,7 +64,22 @@ impl Loaded {
     pub fn is_set(&self, path: &str) -> bool {
         self.origins.contains_key(path)
     }
+
+    /// A finding about the value at `path` (`route[0].when.query`), with its place in the file.
+    pub fn finding(&self, path: &str, message: impl Into<String>) -> Diagnostic {
+        let found = Diagnostic::error("CONF007", format!("`{path}`: {}", message.into()));
+        match (self.places.get(path), &self.text, &self.file) {
+            (Some(place), Some(text), Some(file)) => {
+                found.at(text, Span::new(place.start, place.end)).with_path(file)
+            }
+            _ => found,
+        }
+    }
 }
+
+mod check;
+
+use check::{checked, from_variable};
 
 type Found = Vec<(Diagnostic, Option<String>)>;
 
@@ -191,7 +209,9 @@ fn layer(
                     file: file.map(|(path, _)| path),
                     searched,
                     origins: reading.origins,
+                    places: reading.places,
                     warnings: warnings.into_iter().map(|found| (found, text.clone())).collect(),
+                    text,
                 });
             }
             Err(found) => reading.say(found),
@@ -272,6 +292,8 @@ struct Reading {
     warnings: Vec<Diagnostic>,
     /// Where secrets are written out.
     secrets: Vec<Bytes>,
+    /// Where each value is written.
+    places: BTreeMap<String, Bytes>,
 }
 
 type Bytes = std::ops::Range<usize>;
@@ -303,11 +325,17 @@ impl Reading {
             let name = name.get_ref().as_ref();
             let path = join(prefix, name);
             let full = join(full, name);
+            if prefix == "connector[]" && !self.of_type(table, &path, name, &key_span) {
+                continue;
+            }
             if let Some(value) = self.entry(prefix, &path, &full, name, &key_span, value) {
                 read.insert(name.to_owned(), value);
             }
         }
-        for key in KEYS.iter().filter(|key| key.required) {
+        let connector_type = table.iter().find(|(name, _)| name.get_ref() == "type");
+        let connector_type =
+            connector_type.and_then(|(_, value)| value.get_ref().as_str()).unwrap_or_default();
+        for key in KEYS.iter().filter(|key| key.required && key.belongs_to(connector_type)) {
             if let Some((parent, name)) = key.path.rsplit_once('.')
                 && parent == prefix
                 && !read.contains_key(name)
@@ -331,6 +359,28 @@ impl Reading {
             );
         }
         read
+    }
+
+    /// Whether a connector of this table's type has the key `name`; says so where it has not.
+    fn of_type(&mut self, table: &DeTable<'_>, path: &str, name: &str, span: &Bytes) -> bool {
+        let Some(key) = keys::find(path) else { return true };
+        let Some(given) = table.iter().find(|(name, _)| name.get_ref() == "type") else { return true };
+        let given = given.1.get_ref().as_str().unwrap_or_default();
+        if key.belongs_to(given) || !keys::CONNECTOR_TYPES.contains(&given) {
+            return true;
+        }
+        let has: Vec<&str> = KEYS
+            .iter()
+            .filter(|key| key.belongs_to(given))
+            .filter_map(|key| key.path.strip_prefix("connector[]."))
+            .collect();
+        self.error(
+            "CONF003",
+            format!("a connector of type `{given}` has no `{name}`"),
+            Some(format!("it has: `{}`", has.join("`, `"))),
+            span,
+        );
+        false
     }
 
     fn entry(
@@ -397,8 +447,8 @@ impl Reading {
     fn leaf(&mut self, key: &'static Key, full: &str, value: &Spanned<DeValue<'_>>) -> Option<Value> {
         let (line, _) = line_column(&self.text, value.span().start);
         self.origins.insert(full.to_owned(), Origin::File(line));
-        // A connector's settings may be secret: only its type will know which.
-        if key.kind == Kind::Secret || key.path == "connector[].*" {
+        self.places.insert(full.to_owned(), value.span());
+        if matches!(key.kind, Kind::Secret | Kind::Endpoint | Kind::Headers) {
             self.secrets.push(value.span());
         }
         match checked(key.kind, &json(value.get_ref()), &self.base) {
@@ -502,89 +552,6 @@ pub fn key_of(full: &str) -> Option<&'static Key> {
 
 fn join(prefix: &str, name: &str) -> String {
     if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
-}
-
-/// Checks a value against its kind; paths are placed below `base`.
-fn checked(kind: Kind, value: &Value, base: &Path) -> Result<Value, String> {
-    let wrong = || format!("is {}", json_words(value));
-    let text = || value.as_str().ok_or_else(wrong);
-    let texts = || -> Result<Vec<&str>, String> {
-        value.as_array().ok_or_else(wrong)?.iter().map(|item| item.as_str().ok_or_else(wrong)).collect()
-    };
-    match kind {
-        Kind::Text => Ok(Value::String(text()?.to_owned())),
-        Kind::Path => text().map(|path| place(path, base)),
-        Kind::Flag => value.as_bool().map(Value::Bool).ok_or_else(wrong),
-        Kind::Number(low, high) => match value.as_u64() {
-            Some(number) if (low..=high).contains(&number) => Ok(value.clone()),
-            _ => Err(format!("{value} is not a whole number from {low} to {high}")),
-        },
-        Kind::Duration => Ok(Value::String(text()?.parse::<TimeSpan>()?.to_string())),
-        Kind::Size => {
-            let text =
-                value.as_u64().map_or_else(|| text().map(str::to_owned), |bytes| Ok(bytes.to_string()))?;
-            Ok(Value::String(text.parse::<ByteSize>()?.to_string()))
-        }
-        Kind::Choice(words) => match text()? {
-            word if words.contains(&word) => Ok(value.clone()),
-            word => Err(match nearest(word, words.iter().copied()) {
-                Some(meant) => format!("`{word}` is not known here; did you mean `{meant}`?"),
-                None => format!("`{word}` is not known here"),
-            }),
-        },
-        Kind::Texts => texts().map(|_| value.clone()),
-        Kind::Paths => Ok(Value::Array(texts()?.into_iter().map(|path| place(path, base)).collect())),
-        Kind::Urls => {
-            let urls = texts()?;
-            let bad = |url: &&&str| {
-                !reqwest::Url::parse(url)
-                    .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            };
-            match urls.iter().find(bad) {
-                Some(url) => Err(format!("`{url}` is no http or https URL")),
-                None if urls.is_empty() => Err("names no URL".to_owned()),
-                None => Ok(value.clone()),
-            }
-        }
-        Kind::Secret => {
-            let mut value = value.clone();
-            if let Some(file) = value.get_mut("file")
-                && let Some(path) = file.as_str()
-            {
-                *file = place(path, base);
-            }
-            serde_json::from_value::<super::SecretRef>(value.clone()).map_err(|_| {
-                "is neither text nor `{ env = \"NAME\" }`, `{ file = \"…\" }`, `{ command = [\"…\"] }`"
-                    .to_owned()
-            })?;
-            Ok(value)
-        }
-        Kind::Open => Ok(value.clone()),
-    }
-}
-
-fn place(path: &str, base: &Path) -> Value {
-    let path = Path::new(path);
-    let placed = if base.as_os_str().is_empty() { path.to_path_buf() } else { base.join(path) };
-    Value::String(placed.to_string_lossy().into_owned())
-}
-
-/// A variable's text as the value its kind needs; what cannot be read so stays text, which the
-/// check then refuses with a reason.
-fn from_variable(kind: Kind, text: &str) -> Value {
-    match kind {
-        Kind::Flag => match text.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Value::Bool(true),
-            "false" | "0" | "no" | "off" => Value::Bool(false),
-            _ => Value::String(text.to_owned()),
-        },
-        Kind::Number(..) => text.parse::<u64>().map_or_else(|_| Value::String(text.to_owned()), Value::from),
-        Kind::Texts | Kind::Paths | Kind::Urls => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
-        }
-        _ => Value::String(text.to_owned()),
-    }
 }
 
 /// A TOML value as JSON; numbers JSON cannot hold and dates become text.

@@ -7,6 +7,7 @@
 
 pub mod keys;
 pub mod load;
+pub mod notify;
 pub mod reference;
 pub mod secret;
 pub mod units;
@@ -16,7 +17,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use load::{LoadRequest, Loaded, Origin, load};
-pub use secret::SecretRef;
+pub use notify::{
+    ConnectorConfig, DigestConfig, HoursConfig, MaintenanceConfig, NotifyConfig, Rate, RouteConfig,
+    WhenConfig,
+};
+pub use secret::{Secret, SecretRef};
 pub use units::{ByteSize, TimeSpan};
 
 use crate::rule::model::{Rule, Severity};
@@ -44,12 +49,17 @@ pub struct Config {
     pub server: ServerConfig,
     /// Logging.
     pub log: LogConfig,
+    /// What all notifications have in common.
+    pub notify: NotifyConfig,
     /// Where notifications go.
     #[serde(default)]
     pub connector: Vec<ConnectorConfig>,
     /// Which alerts go to which connector.
     #[serde(default)]
     pub route: Vec<RouteConfig>,
+    /// When some alerts are not told.
+    #[serde(default)]
+    pub maintenance: Vec<MaintenanceConfig>,
 }
 
 impl Config {
@@ -395,40 +405,6 @@ pub enum LogFormat {
     Human,
     /// A JSON object a line.
     Json,
-}
-
-/// Where notifications go.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct ConnectorConfig {
-    /// Its name here.
-    pub name: String,
-    /// What it is (`slack`, `webhook` …).
-    #[serde(rename = "type")]
-    pub connector_type: String,
-    /// What its type needs: read when connectors exist, kept as given until then.
-    #[serde(flatten)]
-    pub settings: serde_json::Map<String, serde_json::Value>,
-}
-
-impl std::fmt::Debug for ConnectorConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Settings may hold secrets.
-        f.debug_struct("ConnectorConfig")
-            .field("name", &self.name)
-            .field("connector_type", &self.connector_type)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Which alerts go to which connector.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RouteConfig {
-    /// Conditions: read when connectors exist, kept as given until then.
-    #[serde(default)]
-    pub when: serde_json::Map<String, serde_json::Value>,
-    /// Names of connectors.
-    pub to: Vec<String>,
 }
 
 impl Default for Config {

@@ -27,8 +27,10 @@ pub fn markdown() -> String {
         };
         let variable = key.variable().map_or_else(String::new, |name| format!("`{name}`"));
         let idle = if key.effective { "" } else { " *No effect yet.*" };
+        let types =
+            if key.types.is_empty() { String::new() } else { format!(" *({})*", key.types.join(", ")) };
         text.push_str(&format!(
-            "| `{}` | {} | {default} | {variable} | {}{idle} |\n",
+            "| `{}` | {} | {default} | {variable} | {}{types}{idle} |\n",
             key.path,
             key.kind.words(),
             key.meaning.replace('|', "\\|")
@@ -83,6 +85,7 @@ fn place(table: &mut Value, path: &str, key: &Key) {
             return;
         }
         if key.required
+            && key.types.is_empty()
             && let Some(required) =
                 table.as_object_mut().map(|table| table.entry("required").or_insert_with(|| json!([])))
             && let Some(required) = required.as_array_mut()
@@ -129,7 +132,16 @@ fn leaf(key: &Key) -> Value {
         Kind::Urls => {
             json!({"type": "array", "minItems": 1, "items": {"type": "string", "pattern": "^https?://"}})
         }
-        Kind::Secret => json!({"oneOf": [
+        Kind::Rate => {
+            json!({"type": "string", "pattern": "^[0-9]+ */ *[0-9]*(ms|s|m|h|d|w)([0-9]+(ms|s|m|h|d|w))*$"})
+        }
+        Kind::Headers => {
+            json!({"type": "object", "additionalProperties": {"type": ["string", "object"]}})
+        }
+        Kind::Fields => {
+            json!({"type": "object", "additionalProperties": {"oneOf": [{"type": "string"}, texts]}})
+        }
+        Kind::Secret | Kind::Endpoint => json!({"oneOf": [
             {"type": "string"},
             {"type": "object", "additionalProperties": false, "required": ["env"], "properties": {"env": {"type": "string"}}},
             {"type": "object", "additionalProperties": false, "required": ["file"], "properties": {"file": {"type": "string"}}},
@@ -139,7 +151,8 @@ fn leaf(key: &Key) -> Value {
         Kind::Open => json!({"type": "object"}),
     };
     let idle = if key.effective { "" } else { " No effect yet." };
-    set(&mut schema, "description", json!(format!("{}{idle}", key.meaning)));
+    let types = if key.types.is_empty() { String::new() } else { format!(" ({})", key.types.join(", ")) };
+    set(&mut schema, "description", json!(format!("{}{types}{idle}", key.meaning)));
     if let Some(default) = key.default.and_then(|default| serde_json::from_str::<Value>(default).ok()) {
         set(&mut schema, "default", default);
     }
@@ -157,7 +170,11 @@ mod tests {
         assert_eq!(schema["properties"]["log"]["additionalProperties"], false);
         let backend = &schema["properties"]["backend"]["items"];
         assert_eq!(backend["required"], json!(["name", "url"]));
-        assert_eq!(schema["properties"]["connector"]["items"]["additionalProperties"], true);
+        let connector = &schema["properties"]["connector"]["items"];
+        assert_eq!(
+            (&connector["additionalProperties"], &connector["required"]),
+            (&json!(false), &json!(["name", "type"]))
+        );
         let text = schema.to_string();
         for key in KEYS {
             let name = key.path.rsplit('.').next().unwrap();

@@ -16,7 +16,7 @@ mod hosts;
 mod options;
 mod request;
 mod retry;
-mod sigv4;
+pub mod sigv4;
 
 pub use answer::Answer;
 pub use auth::Auth;

@@ -1,4 +1,4 @@
-//! AWS Signature Version 4, as OpenSearch Service asks for it.
+//! AWS Signature Version 4, as OpenSearch Service and the services of notifications ask for it.
 
 use std::fmt;
 
@@ -25,29 +25,32 @@ impl fmt::Debug for Credentials {
 
 /// Where a signature is valid.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scope<'s> {
-    pub(super) region: &'s str,
-    pub(super) service: &'s str,
+pub struct Scope<'s> {
+    /// Its region.
+    pub region: &'s str,
+    /// Its service.
+    pub service: &'s str,
 }
 
 /// The parts of a request that are signed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Parts<'p> {
-    pub(super) method: &'p str,
+pub struct Parts<'p> {
+    /// Its method, upper case.
+    pub method: &'p str,
     /// As it is sent, without query string.
-    pub(super) path: &'p str,
+    pub path: &'p str,
     /// As it is sent, without `?`.
-    pub(super) query: &'p str,
+    pub query: &'p str,
     /// Host with its port, where that is not the scheme's own.
-    pub(super) host: &'p str,
+    pub host: &'p str,
     /// The body as it is sent.
-    pub(super) body: &'p [u8],
+    pub body: &'p [u8],
 }
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// The headers that sign a request to a service: name and value.
-pub(super) fn headers(
+pub fn headers(
     parts: &Parts<'_>,
     scope: Scope<'_>,
     credentials: &Credentials,

@@ -1,4 +1,5 @@
-//! The state database: alerts, the execution log, rule state, the backlog of capped candidates.
+//! The state database: alerts, the execution log, rule state, the backlog of capped candidates, the
+//! outbox of notifications.
 //!
 //! What it is: one SQLite file, `<data-dir>/state.sqlite`, written by one thread that puts what
 //! becomes ready within [`commit::LINGER`] into one transaction, and so one synced write.
@@ -13,13 +14,16 @@ mod executions;
 mod forward;
 mod local;
 mod memory;
+mod outbox;
 mod retention;
 mod rules;
 mod schema;
 mod seam;
+mod silences;
+mod triage;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -31,9 +35,15 @@ pub use executions::{BacklogCounts, ExecutionQuery, ExecutionRecord, Status};
 pub use forward::{Forward, Pending, Queue};
 pub use local::LocalState;
 pub use memory::Memory;
+pub use outbox::{
+    Burst, Delivery, DeliveryCount, DeliveryQuery, DeliveryState, Earlier, Hold, Kind, NewNotification,
+    Routing, Settled, Undelivered, Verdict,
+};
 pub use retention::Removed;
 pub use rules::RuleState;
 pub use seam::{AlertSink, Created, StateStore};
+pub use silences::Silence;
+pub use triage::{HistoryEntry, Triage};
 
 /// Name of the file in the data folder.
 pub const FILE: &str = "state.sqlite";
@@ -117,6 +127,8 @@ pub struct StateDb {
     writer: commit::Committer,
     /// Clusters that get what becomes of alerts here.
     targets: OnceLock<Arc<[Arc<str>]>>,
+    /// Decides what is told of alerts; none: nothing is.
+    routing: RwLock<Option<Arc<dyn Routing>>>,
 }
 
 impl StateDb {
@@ -135,7 +147,13 @@ impl StateDb {
         connection.set_prepared_statement_cache_capacity(64);
         schema::migrate(&mut connection, &path)?;
         let writer = commit::Committer::start(connection).map_err(|e| failed(e.to_string()))?;
-        Ok(Self { path, readers: Mutex::new(Vec::new()), writer, targets: OnceLock::new() })
+        Ok(Self {
+            path,
+            readers: Mutex::new(Vec::new()),
+            writer,
+            targets: OnceLock::new(),
+            routing: RwLock::new(None),
+        })
     }
 
     /// The file.

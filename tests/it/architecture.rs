@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("engine", &["base", "ecs", "query", "rule", "store", "backend", "alert"]),
     ("schedule", &["base", "rule", "store", "backend", "alert", "engine"]),
     ("config", &["base", "rule"]),
+    ("notify", &["base", "ecs", "query", "rule", "store", "elastic", "alert", "config", "schedule"]),
     ("telemetry", &["base", "config"]),
     (
         "app",
@@ -34,6 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine",
             "schedule",
             "ingest",
+            "notify",
             "telemetry",
             "config",
         ],
@@ -53,6 +55,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine",
             "schedule",
             "ingest",
+            "notify",
             "telemetry",
             "config",
             "app",

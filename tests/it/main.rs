@@ -29,6 +29,7 @@ mod kibana_engine;
 mod kql;
 mod lucene;
 mod nodes;
+mod notify;
 mod query_specs;
 mod rule_types;
 mod rules;

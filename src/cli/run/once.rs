@@ -20,8 +20,14 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
     if rules.is_empty() {
         context.warn("no rule is enabled: `--include-disabled` runs those that are switched off too");
     }
+    // The past has been told already, or is being tried out.
+    let tell = context.at().is_none() || args.notify;
+    let worker = if tell { super::super::notify::worker(context)? } else { None };
     let records = execute(&set, &rules, context)?;
     super::forward::once(context)?;
+    if let Some(worker) = worker {
+        super::super::notify::deliver(worker, context)?;
+    }
     if context.human() {
         draw(&records, context)?;
     } else {

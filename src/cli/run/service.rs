@@ -18,6 +18,7 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
     })?;
     let signals = context.signals()?.clone();
     let state = context.app().state().map_err(CliError::failed)?;
+    let worker = super::super::notify::worker(context)?;
     let loader = Arc::clone(context.app());
     let set = super::load(args, context)?;
     super::say_findings(&set, context);
@@ -70,14 +71,15 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
     };
     let forwarders = context.app().forwarders()?;
     let forwarding = super::forward::for_ever(forwarders, context.clock());
-    context.block_on(async {
+    let work = async {
         let running = service.run(set, signals.stop(), signals.reload());
         tokio::pin!(running, forwarding);
         tokio::select! {
             () = &mut running => {}
             () = &mut forwarding => running.await,
         }
-    })?;
+    };
+    context.block_on(super::super::notify::beside(worker, &signals, work))?;
     // What the last executions wrote.
     super::forward::once(context)?;
     if let Some(error) = voice.broken {

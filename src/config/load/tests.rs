@@ -62,7 +62,7 @@ fn the_whole_shape_is_accepted_and_what_is_idle_is_said() {
     let idle = &loaded.warnings.last().unwrap().0;
     assert_eq!(idle.code, "CONF011");
     assert!(
-        idle.message.contains("server.bind") && idle.message.contains("connector[0].webhook_url"),
+        idle.message.contains("server.bind") && !idle.message.contains("connector[0].webhook_url"),
         "{idle}"
     );
     assert!(!idle.message.contains("log.level"), "{idle}");
@@ -136,6 +136,9 @@ fn sample(kind: Kind) -> Value {
         Kind::Choice(words) => json!(words[0]),
         Kind::Texts | Kind::Paths => json!(["x"]),
         Kind::Urls => json!(["http://h"]),
+        Kind::Endpoint => json!("http://h"),
+        Kind::Rate => json!("1/1m"),
+        Kind::Headers | Kind::Fields => json!({"x": "y"}),
         Kind::Open => json!({"x": 1}),
     }
 }
@@ -144,7 +147,9 @@ fn sample(kind: Kind) -> Value {
 fn leaves(prefix: &str, value: &Value, found: &mut std::collections::BTreeSet<String>) {
     match value {
         Value::Object(table)
-            if !table.is_empty() && key_of(prefix).is_none_or(|key| key.kind != Kind::Open) =>
+            if !table.is_empty()
+                && key_of(prefix)
+                    .is_none_or(|key| !matches!(key.kind, Kind::Open | Kind::Headers | Kind::Fields)) =>
         {
             for (name, value) in table {
                 leaves(&join(prefix, name), value, found);
@@ -161,9 +166,9 @@ fn leaves(prefix: &str, value: &Value, found: &mut std::collections::BTreeSet<St
 fn the_table_of_keys_and_the_types_say_the_same() {
     let mut tree = Value::Object(Map::new());
     for key in KEYS {
-        let path = key.path.replace("connector[].*", "connector[].webhook_url");
+        let path = key.path;
         match path.split_once("[].") {
-            None => insert(&mut tree, &path, sample(key.kind)),
+            None => insert(&mut tree, path, sample(key.kind)),
             Some((list, rest)) => {
                 let pointer = format!("/{}", list.replace('.', "/"));
                 if tree.pointer(&pointer).is_none() {
@@ -176,8 +181,7 @@ fn the_table_of_keys_and_the_types_say_the_same() {
     let config = typed(&tree).expect("every key of the table is one of the types");
     let mut typed = std::collections::BTreeSet::new();
     leaves("", &serde_json::to_value(config).unwrap(), &mut typed);
-    let table: std::collections::BTreeSet<String> =
-        KEYS.iter().map(|key| key.path.replace("connector[].*", "connector[].webhook_url")).collect();
+    let table: std::collections::BTreeSet<String> = KEYS.iter().map(|key| key.path.to_owned()).collect();
     assert_eq!(typed, table);
     assert!(defaults().is_ok());
 }
@@ -196,4 +200,24 @@ fn secrets_are_not_in_what_is_shown() {
             .contains("hunter2")
     );
     assert!(!show("password = \"hunter2\" x\n").contains("hunter2"));
+}
+
+#[test]
+fn a_connector_has_what_its_type_has() {
+    let text = "[[connector]]\nname = \"m\"\ntype = \"email\"\nhost = \"h\"\nchannel = \"#soc\"\n[[connector]]\nname = \"w\"\ntype = \"webhok\"\n[[route]]\nto = [\"m\"]\nwhen = { field = { cloud.account.id = \"1\" }, severety = [\"low\"] }\nthrottle = \"often\"\n";
+    let found = from(text, &[]).unwrap_err();
+    let lines: Vec<(&str, Option<usize>)> = found.iter().map(|d| (d.code.as_str(), d.line)).collect();
+    assert!(lines.contains(&("CONF003", Some(5))), "channel: {lines:?}");
+    assert!(found.iter().any(|d| d.code == "CONF005" && d.message.contains("`from`")), "{found:?}");
+    assert!(found.iter().any(|d| d.message.contains("did you mean `webhook`?")), "{found:?}");
+    assert!(
+        found.iter().any(|d| d.line == Some(11) && d.help.as_deref() == Some("did you mean `severity`?")),
+        "{found:?}"
+    );
+    assert!(lines.contains(&("CONF004", Some(12))), "{lines:?}");
+    let good =
+        from("[[route]]\nto = [\"m\"]\nwhen = { field = { cloud.account.id = \"1\" } }\n", &[]).unwrap();
+    assert!(good.config.route[0].when.field.contains_key("cloud.account.id"));
+    let place = good.finding("route[0].when.field", "odd");
+    assert_eq!((place.line, place.column), (Some(3), Some(18)));
 }

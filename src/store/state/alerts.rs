@@ -11,8 +11,7 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 use serde_json::Value;
 
 use super::forward::{Forward, queue};
-use super::{Created, StateDb, StateError};
-use crate::base::window::iso_millis;
+use super::{Created, StateDb, StateError, Triage};
 use crate::ecs::document::Document;
 
 /// The name under which rules find the alerts of a space.
@@ -231,17 +230,24 @@ impl StateDb {
     /// # Errors
     /// When the database cannot be written; then none was created.
     pub fn create_alerts(&self, alerts: Vec<AlertRow>) -> Result<Vec<Created>, StateError> {
+        let mut planned = self.planned(alerts.iter())?;
         let targets = self.targets();
-        self.write(move |c| {
-            let create = |alert: &AlertRow| {
+        let (created, queued) = self.write(move |c| {
+            let mut queued = 0;
+            let created = alerts.iter().map(|alert| {
                 if !insert(c, alert)? {
                     return Ok(Created::Duplicate);
                 }
                 queue(c, &targets, &alert.id, &Forward::Create)?;
+                queued += super::outbox::insert_all(c, planned.remove(&alert.id))?;
                 Ok(Created::New)
-            };
-            alerts.iter().map(create).collect()
-        })
+            });
+            Ok((created.collect::<Result<Vec<_>, StateError>>()?, queued))
+        })?;
+        if queued > 0 {
+            self.queued();
+        }
+        Ok(created)
     }
 
     /// Alerts, newest first (or oldest first).
@@ -358,18 +364,7 @@ impl StateDb {
         status: WorkflowStatus,
         now: DateTime<Utc>,
     ) -> Result<usize, StateError> {
-        let targets = self.targets();
-        self.write(move |c| {
-            let at = iso_millis(now);
-            for id in &ids {
-                queue(c, &targets, id, &Forward::Status { status, at: at.clone() })?;
-            }
-            change(c, &ids, |source| {
-                source.insert("kibana.alert.workflow_status".to_owned(), status.as_str().into());
-                source.insert("kibana.alert.workflow_status_updated_at".to_owned(), at.as_str().into());
-                Some(status)
-            })
-        })
+        self.triage(ids, Triage { status: Some(status), at: now, ..Triage::default() })
     }
 
     /// Sets fields of alerts; one that is gone stays gone.
@@ -396,35 +391,26 @@ impl StateDb {
         add: Vec<String>,
         remove: Vec<String>,
     ) -> Result<usize, StateError> {
-        let targets = self.targets();
-        self.write(move |c| {
-            for id in &ids {
-                queue(c, &targets, id, &Forward::Tags { add: add.clone(), remove: remove.clone() })?;
-            }
-            change(c, &ids, |source| {
-                let tags =
-                    source.entry("kibana.alert.workflow_tags").or_insert_with(|| Value::Array(Vec::new()));
-                if let Value::Array(tags) = tags {
-                    tags.retain(|tag| !remove.iter().any(|r| tag == r));
-                    for tag in &add {
-                        if !tags.iter().any(|t| t == tag) {
-                            tags.push(tag.as_str().into());
-                        }
-                    }
-                }
-                None
-            })
-        })
+        self.triage(ids, Triage { tag: add, untag: remove, ..Triage::default() })
     }
 }
 
 /// Sets fields of an alert; one that is gone stays gone.
 pub(super) fn update(c: &Connection, update: &AlertUpdate) -> Result<(), StateError> {
-    change(c, std::slice::from_ref(&update.id), |source| {
+    let Some(mut alert) = read_alert(c, &update.id)? else { return Ok(()) };
+    if let Some(source) = alert.source.as_object_mut() {
         source.extend(update.fields.clone());
-        None
-    })?;
+        c.prepare_cached("UPDATE alerts SET document = ?2 WHERE id = ?1")?
+            .execute(params![&*update.id, alert.source.to_string()])?;
+    }
     Ok(())
+}
+
+/// The alert with this id.
+pub(super) fn read_alert(c: &Connection, id: &str) -> Result<Option<StoredAlert>, StateError> {
+    let mut select = c.prepare_cached("SELECT id, space, status, document FROM alerts WHERE id = ?1")?;
+    let mut rows = select.query([id])?;
+    rows.next()?.map(read_row).transpose()
 }
 
 /// Rewrites documents; where `edit` returns a status, the column follows it.
@@ -435,11 +421,7 @@ pub(super) fn change(
 ) -> Result<usize, StateError> {
     let mut changed = 0;
     for id in ids {
-        let mut select = c.prepare_cached("SELECT id, space, status, document FROM alerts WHERE id = ?1")?;
-        let mut rows = select.query([&**id])?;
-        let Some(row) = rows.next()? else { continue };
-        let mut alert = read_row(row)?;
-        drop(rows);
+        let Some(mut alert) = read_alert(c, id)? else { continue };
         let Some(source) = alert.source.as_object_mut() else { continue };
         let status = edit(source).map_or(alert.status, |status| status.as_str().to_owned());
         c.prepare_cached("UPDATE alerts SET status = ?2, document = ?3 WHERE id = ?1")?.execute(params![

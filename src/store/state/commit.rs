@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use super::forward::{Forward, queue};
+use super::outbox::Planned;
 use super::{AlertRow, AlertUpdate, BacklogEntry, ExecutionRecord, Memory, RuleState, StateDb, StateError};
 
 /// How long the writing thread waits for company after the first write of a group.
@@ -46,19 +47,34 @@ impl StateDb {
             return Ok(Vec::new());
         }
         let targets = self.targets();
-        self.write(move |c| executions.into_iter().map(|e| write_execution(c, e, &targets)).collect())
+        let alerts = executions.iter().flat_map(|execution| &execution.alerts);
+        let mut planned = self.planned(alerts)?;
+        let (records, queued) = self.write(move |c| {
+            let mut queued = 0;
+            let written =
+                executions.into_iter().map(|e| write_execution(c, e, &targets, &mut planned, &mut queued));
+            Ok((written.collect::<Result<Vec<_>, StateError>>()?, queued))
+        })?;
+        if queued > 0 {
+            self.queued();
+        }
+        Ok(records)
     }
 }
 
+/// Writes one execution; of `planned`, by alert id, the notifications of alerts that are new.
 fn write_execution(
     c: &Connection,
     execution: ExecutionCommit,
     targets: &[Arc<str>],
+    planned: &mut Planned,
+    queued: &mut usize,
 ) -> Result<ExecutionRecord, StateError> {
     let ExecutionCommit { mut record, alerts, updates, state, kept, settled, memory } = execution;
     for alert in &alerts {
         if super::alerts::insert(c, alert)? {
             queue(c, targets, &alert.id, &Forward::Create)?;
+            *queued += super::outbox::insert_all(c, planned.remove(&alert.id))?;
         } else if alert.counted {
             record.alerts = record.alerts.saturating_sub(1);
             record.duplicates += 1;

@@ -91,6 +91,8 @@ CREATE TABLE forward (
 CREATE INDEX forward_by_target ON forward (target, number);
 CREATE INDEX forward_by_alert ON forward (alert, target, number);
 ",
+    super::outbox::SCHEMA,
+    super::triage::SCHEMA,
 ];
 
 /// Brings the database to the newest format.

@@ -1,11 +1,11 @@
 use super::*;
 use chrono::{DateTime, Utc};
 
-fn at(ms: i64) -> DateTime<Utc> {
+pub(super) fn at(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms).unwrap()
 }
 
-fn alert(id: &str, rule: &str, ms: i64) -> AlertRow {
+pub(super) fn alert(id: &str, rule: &str, ms: i64) -> AlertRow {
     AlertRow {
         id: id.into(),
         space: "default".into(),
@@ -47,7 +47,7 @@ fn record(rule: &str, alerts: u64) -> ExecutionRecord {
     }
 }
 
-fn execution(rule: &str, alerts: Vec<AlertRow>) -> ExecutionCommit {
+pub(super) fn execution(rule: &str, alerts: Vec<AlertRow>) -> ExecutionCommit {
     ExecutionCommit {
         record: record(rule, alerts.len() as u64),
         alerts,
