@@ -22,7 +22,7 @@ use crate::base::limits::DELIVERIES_DAYS;
 use crate::config::{ByteSize, Capped, Config, TimeSpan};
 use crate::engine::{CapBehaviour, Engine, Settings, Trigger};
 use crate::rule::cache::CacheDir;
-use crate::rule::load::files::load_paths;
+use crate::rule::load::files::{Sources, load_sources, with_exceptions};
 use crate::rule::model::Rule;
 use crate::rule::set::RuleSet;
 use crate::rule::shipped;
@@ -225,8 +225,22 @@ impl App {
 
     /// The rules at `paths`, else at the configured paths, else those shipped in the binary.
     pub fn rules(&self, paths: &[PathBuf]) -> RuleSet {
-        let paths = if paths.is_empty() { &self.config.rules.paths } else { paths };
-        if paths.is_empty() { shipped::load() } else { load_paths(paths, self.rule_cache().as_ref()) }
+        let sources = self.rule_sources(paths);
+        if sources.rules.is_empty() {
+            with_exceptions(shipped::load(), &sources)
+        } else {
+            load_sources(&sources, self.rule_cache().as_ref())
+        }
+    }
+
+    /// Where the rules of [`App::rules`] and what belongs to them lie.
+    pub fn rule_sources(&self, paths: &[PathBuf]) -> Sources {
+        let config = &self.config;
+        Sources {
+            rules: if paths.is_empty() { config.rules.paths.clone() } else { paths.to_vec() },
+            exceptions: config.exceptions.paths.clone(),
+            value_lists: config.value_lists.paths.clone(),
+        }
     }
 
     /// Where compiled rules are kept between starts.

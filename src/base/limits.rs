@@ -23,6 +23,8 @@ pub const DECODED_FILE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 pub const DECODE_RATIO: u64 = 1_000;
 /// Largest rule file, bytes.
 pub const RULE_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// Largest value list, bytes: some 100 million addresses.
+pub const VALUE_LIST_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// Elastic's cap of alerts per execution across all rules (`xpack.alerting.rules.run.alerts.max`).
 pub const MAX_SIGNALS_CLUSTER: u32 = 1_000;
 /// Cap of alerts per execution when a rule names none.

@@ -10,12 +10,15 @@ use super::output::unsupported;
 use super::table::Cell;
 use super::{CliError, Context, Format, Outcome, Table, markdown};
 use crate::base::diagnostic::{Diagnostic, Level};
+use crate::engine::ruletest::RuleTest;
 use crate::rule::check;
+use crate::rule::codes;
 use crate::rule::docs;
 use crate::rule::load::RuleHead;
-use crate::rule::load::files::{load_paths, text_of};
+use crate::rule::load::files::{load_sources, text_of};
 use crate::rule::model::{Rule, Schedule};
 use crate::rule::set::{FileReport, RuleSet};
+use crate::rule::testfile;
 
 /// Check, list and show rules
 #[derive(Debug, clap::Args)]
@@ -213,7 +216,8 @@ fn check_paths(paths: &[PathBuf], strict: bool, context: &Context) -> Result<Out
         return Err(CliError::usage(format!("`{}` is not there", missing.display())));
     }
     let progress = context.progress("checking rules", None);
-    let set = load_paths(paths, None);
+    let mut set = load_sources(&context.app().rule_sources(paths), None);
+    set.say(silencing(&set, context));
     let lints = check::run(&set, text_of);
     drop(progress);
     let least = if strict { Level::Warning } else { Level::Error };
@@ -245,6 +249,32 @@ fn check_paths(paths: &[PathBuf], strict: bool, context: &Context) -> Result<Out
         }
     }
     Ok(context.finish(if failed { Outcome::Findings } else { Outcome::Fine }))
+}
+
+/// Exceptions that would silence a test of the rule they belong to: with them the rule does not do
+/// what it is tested to do.
+fn silencing(set: &RuleSet, context: &Context) -> Vec<Diagnostic> {
+    let ingested = crate::base::window::iso_millis(context.now());
+    let mut said = Vec::new();
+    for rule in set.compiled.iter().filter(|rule| !rule.exceptions.is_empty()) {
+        // A test file that cannot be read is `tocsin test`'s to tell.
+        let Some(text) = text_of(&testfile::beside(&rule.rule.origin.path)) else { continue };
+        let cases = testfile::parse(&text);
+        let mut normalize = |block: &str| super::test::normalize(block, &ingested);
+        let test = RuleTest::new(rule, &rule.rule.index_patterns(), &cases, &mut normalize);
+        for (item, case) in test.silenced() {
+            let message = format!(
+                "exception `{}` silences `{}`: its test `{case}` would not alert",
+                item.name, rule.rule.name
+            );
+            let mut found = Diagnostic::error(codes::SILENCING, message)
+                .with_help("narrow the exception, or take the case out of the rule's tests")
+                .with_path(&item.path);
+            found.line = Some(item.line);
+            said.push(found);
+        }
+    }
+    said
 }
 
 /// Diagnostics that belong to no file that was read.

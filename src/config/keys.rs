@@ -170,6 +170,8 @@ pub const KEYS: &[Key] = &[
     key("backend[].request_timeout", Kind::Duration, Some("\"1m\""), "How long one request may take, its answer included."),
     key("rules.paths", Kind::Paths, Some("[]"), "Rule files and folders (Elastic's TOML, Kibana's NDJSON). Empty: the rules shipped in the binary."),
     key("rules.reload", Kind::Flag, Some("true"), "Whether the service reloads rule files that change (all or nothing). SIGHUP always does."),
+    key("exceptions.paths", Kind::Paths, Some("[]"), "Files and folders of exception lists (Kibana's NDJSON, TOML with `[[exceptions]]`), beside those that lie among the rules."),
+    key("value_lists.paths", Kind::Paths, Some("[]"), "Files and folders of value lists: a value a line; the name of a file is the id of its list."),
     key("rules.override[].match.tag", Kind::Text, None, "Rules that have this tag. All conditions of a `match` must hold; an empty one matches every rule."),
     key("rules.override[].match.rule_id", Kind::Text, None, "The rule with this `rule_id`."),
     key("rules.override[].match.name", Kind::Text, None, "The rule with this name."),

@@ -39,6 +39,12 @@ pub struct Config {
     pub backend: Vec<BackendConfig>,
     /// Where rules are, and what is changed about them.
     pub rules: RulesConfig,
+    /// Exceptions beside those among the rules.
+    #[serde(default)]
+    pub exceptions: PathsConfig,
+    /// Value lists of exceptions.
+    #[serde(default)]
+    pub value_lists: PathsConfig,
     /// Where alerts go.
     pub alerts: AlertsConfig,
     /// How rules are scheduled.
@@ -207,6 +213,15 @@ pub struct RulesConfig {
     /// Changes without touching the files; later ones win.
     #[serde(default, rename = "override")]
     pub overrides: Vec<RuleOverride>,
+}
+
+/// Files of some kind.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PathsConfig {
+    /// Files and folders.
+    #[serde(default)]
+    pub paths: Vec<PathBuf>,
 }
 
 impl RulesConfig {

@@ -167,7 +167,8 @@ impl Sorter {
         self.cap.saturating_mul(BACKLOG_CAPS)
     }
 
-    fn settle(&mut self, alert: &Arc<str>) {
+    /// A candidate that waited waits no longer.
+    pub(super) fn settle(&mut self, alert: &Arc<str>) {
         if self.waiting.remove(alert).is_some() {
             self.settled.push(Arc::clone(alert));
         }

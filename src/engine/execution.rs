@@ -16,6 +16,7 @@ use crate::backend::{BackendError, HitPage};
 use crate::base::intervals::Intervals;
 use crate::base::ledger::Ledger;
 use crate::base::window::{Window, iso_millis};
+use crate::query::plan::Filter;
 use crate::rule::evaluation::Evaluation;
 use crate::store::state::{
     AlertRow, AlertUpdate, BacklogEntry, ExecutionCommit, ExecutionRecord, Memory, RuleState, Status,
@@ -30,6 +31,8 @@ pub(super) struct Task {
     pub log: Log,
     /// Whether candidates of earlier executions wait.
     pub backlog: bool,
+    /// Events that are excepted, of rules whose candidates are events.
+    pub excepted: Option<Arc<Filter>>,
 }
 
 /// What an execution leaves behind.
@@ -114,9 +117,10 @@ impl Engine {
             return Ok(Judged::nothing(task.log.without_search(Status::NoDataSource, why)));
         }
         self.check_time_field(&mut task).await?;
-        let Finished { rule, mut sorted, suppressed } = stages.finish().await?;
+        let Finished { rule, mut sorted, suppressed, excepted } = stages.finish().await?;
         task.log.count(&sorted, task.plan.cap, self.settings.capped);
         task.log.record.suppressed = suppressed.suppressed;
+        task.log.record.excepted = task.log.record.excepted.map(|_| excepted);
         let chosen = std::mem::take(&mut sorted.chosen);
         let trigger = task.due.trigger(self.settings.trigger);
         let now = self.clock.now();

@@ -52,12 +52,6 @@ pub(super) fn plan(
 ) -> Result<Plan, String> {
     let window = window(rule, slot)?;
     let indices = indices(rule, settings, &mut warn);
-    if !rule.exceptions_list.is_empty() {
-        warn(
-            "the rule's exception lists are not applied by this version: it may alert on what they except"
-                .to_owned(),
-        );
-    }
     let cap = rule.max_signals.clamp(1, settings.max_signals.max(1));
     if cap < rule.max_signals {
         warn(format!("`max_signals` {} is above the limit of {cap}, which holds", rule.max_signals));

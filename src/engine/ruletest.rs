@@ -16,6 +16,7 @@ use crate::query::eval::Matcher;
 use crate::query::eval::explain::{Verdict, explain};
 use crate::query::plan::{Filter, Node};
 use crate::rule::compiled::CompiledRule;
+use crate::rule::exceptions::Excepted;
 use crate::rule::testfile::{Case, Expectation, TestFile};
 
 /// Turns a block of events into documents, as ingest would.
@@ -129,6 +130,20 @@ impl<'f> RuleTest<'f> {
                 }
             })
             .collect()
+    }
+
+    /// The exceptions that would keep an alert of a case from coming, each with the case's name.
+    pub fn silenced(&self) -> Vec<(Arc<Excepted>, &'f str)> {
+        let mut found = Vec::new();
+        for item in self.rule.exceptions.iter() {
+            let matcher = Matcher::compile(&item.filter, &self.mapping, self.now);
+            let silent = self.cases.iter().find(|prepared| {
+                let excepted = |event: &Prepped| matcher.matches(&event.flat, Some(&event.document.source));
+                prepared.case.expectation == Expectation::Alerts && prepared.events.iter().any(excepted)
+            });
+            found.extend(silent.map(|prepared| (Arc::clone(item), prepared.case.name.as_str())));
+        }
+        found
     }
 
     /// The parts of the query that no case needs: with any of them turned round, every case still

@@ -17,6 +17,7 @@ use crate::backend::{Backend, BackendError, HitPage, SearchRequest};
 use crate::base::clock::Clock;
 use crate::query::plan::{Filter, Node};
 use crate::rule::compiled::{self, CompiledPlan, CompiledRule};
+use crate::rule::exceptions::{RuleExceptions, in_force};
 use crate::rule::model::Rule;
 use crate::store::state::{
     AlertSink, ExecutionCommit, ExecutionRecord, LocalState, RuleState, StateDb, StateError, StateStore,
@@ -33,6 +34,8 @@ pub struct Due {
     pub rule: Arc<Rule>,
     /// What it searches for; `None`: this version cannot run it.
     pub plan: Option<CompiledPlan>,
+    /// Events it does not alert on.
+    pub exceptions: RuleExceptions,
     /// The slot: "now" of the rule's window and of date math in its query.
     pub slot: DateTime<Utc>,
     /// What it is for, where that is not simply the rule's own window at the slot.
@@ -42,7 +45,13 @@ pub struct Due {
 impl Due {
     /// A rule that runs.
     pub fn compiled(rule: &CompiledRule, slot: DateTime<Utc>) -> Self {
-        Self { rule: Arc::clone(&rule.rule), plan: Some(rule.plan.clone()), slot, errand: None }
+        Self {
+            rule: Arc::clone(&rule.rule),
+            plan: Some(rule.plan.clone()),
+            exceptions: Arc::clone(&rule.exceptions),
+            slot,
+            errand: None,
+        }
     }
 
     /// A rule that runs an errand.
@@ -57,7 +66,7 @@ impl Due {
 
     /// A rule that this version cannot run.
     pub fn not_run(rule: &Arc<Rule>, slot: DateTime<Utc>) -> Self {
-        Self { rule: Arc::clone(rule), plan: None, slot, errand: None }
+        Self { rule: Arc::clone(rule), plan: None, exceptions: Arc::from([]), slot, errand: None }
     }
 }
 
@@ -167,7 +176,7 @@ impl Engine {
     }
 
     /// Plans an execution, or ends it where there is nothing to search.
-    fn prepare(&self, due: Due, backlogs: &HashSet<String>) -> Result<Box<Task>, Box<ExecutionCommit>> {
+    fn prepare(&self, mut due: Due, backlogs: &HashSet<String>) -> Result<Box<Task>, Box<ExecutionCommit>> {
         let uuid = due.rule.object_id(&self.settings.space);
         let mut log = Log::new(&due, &uuid, &self.settings, self.clock.now());
         let end = |record: ExecutionRecord| {
@@ -186,6 +195,17 @@ impl Engine {
             let why = compiled::plan(&due.rule).err().map_or_else(String::new, |why| why.to_string());
             return Err(end(log.without_search(Status::NotRun, why)));
         };
+        let mut excepted = in_force(&due.exceptions, due.slot.timestamp_millis()).map(Arc::new);
+        let without = match &excepted {
+            // Events are counted or joined: those that are excepted must not be among them.
+            Some(excepted) if !kinds::by_hit(compiled) => Some(compiled.without(excepted)),
+            _ => None,
+        };
+        let compiled = without.as_ref().unwrap_or(compiled);
+        if without.is_some() {
+            excepted = None;
+            log.record.excepted = None;
+        }
         let all = Arc::new(Filter::new(Node::All));
         let filter = compiled.filter().unwrap_or(&all);
         let mut warnings = Vec::new();
@@ -204,7 +224,10 @@ impl Engine {
             log.warn(gap);
         }
         let backlog = backlogs.contains(&*uuid);
-        Ok(Box::new(Task { due, uuid, plan, log, backlog }))
+        if without.is_some() {
+            due.plan = without;
+        }
+        Ok(Box::new(Task { due, uuid, plan, log, backlog, excepted }))
     }
 
     /// Reads anew what is remembered of every rule: another runner may have written it.

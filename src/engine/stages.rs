@@ -1,5 +1,5 @@
 //! The stages that candidates of every rule type go through, in this order: those that descend
-//! from the rule itself out, duplicates out, suppression, the cap.
+//! from the rule itself out, those that are excepted out, duplicates out, suppression, the cap.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -17,7 +17,9 @@ use super::unwind::{blocking, caught};
 use crate::alert::ancestors::descends_from;
 use crate::alert::lookup::lookup;
 use crate::alert::rule_fields::RuleFields;
+use crate::ecs::document::Document;
 use crate::ecs::mapping::Mapping;
+use crate::query::eval::Matcher;
 use crate::rule::model::RuleKind;
 use crate::store::state::{AlertQuery, Lookup, WorkflowStatus};
 
@@ -31,6 +33,9 @@ pub(super) struct Stages<'e> {
     own: u64,
     /// By index: what its events have by their mapping.
     mapped: HashMap<Arc<str>, Arc<[Mapped]>>,
+    /// The exceptions, and how many candidates they excepted.
+    exceptions: Option<Arc<Matcher>>,
+    excepted: u64,
     /// Events from before this time (ms) are not looked at.
     oldest: i64,
 }
@@ -45,13 +50,43 @@ impl<'e> Stages<'e> {
         } else {
             Vec::new()
         };
+        let exceptions = match &task.excepted {
+            None => None,
+            Some(filter) => {
+                let mapping = caught(engine.backend.mapping(&task.plan.request.indices)).await?;
+                let mapping = mapping.map_err(|error| error.to_string())?;
+                let matcher = Matcher::compile(filter, &mapping, task.due.slot);
+                if let Some(wrong) = matcher.diagnostics().iter().find(|found| found.is_error()) {
+                    return Err(format!("an exception cannot be applied: {wrong}"));
+                }
+                Some(Arc::new(matcher))
+            }
+        };
+        let mut excepted: Vec<Arc<str>> = Vec::new();
+        if let Some(matcher) = &exceptions {
+            let now = waiting.iter().filter(|entry| holds(matcher, &entry.document));
+            excepted = now.map(|entry| Arc::clone(&entry.alert)).collect();
+        }
         let slot = task.due.slot.timestamp_millis();
-        let sorter = Sorter::new(Arc::clone(&task.uuid), slot, task.plan.cap, settings.capped, waiting);
+        let mut sorter = Sorter::new(Arc::clone(&task.uuid), slot, task.plan.cap, settings.capped, waiting);
+        for alert in &excepted {
+            sorter.settle(alert);
+        }
         let suppressor = suppressor(engine, task).await?;
         let sorter = if suppressor.is_some() { sorter.of_groups() } else { sorter };
         let oldest = task.due.errand.as_ref().and_then(|errand| errand.oldest);
         let oldest = oldest.map_or(i64::MIN, |at| at.timestamp_millis());
-        Ok(Self { engine, rule: Arc::new(rule), sorter, suppressor, own: 0, mapped: HashMap::new(), oldest })
+        Ok(Self {
+            engine,
+            rule: Arc::new(rule),
+            sorter,
+            suppressor,
+            own: 0,
+            mapped: HashMap::new(),
+            exceptions,
+            excepted: excepted.len() as u64,
+            oldest,
+        })
     }
 
     /// Takes the next candidates. `make` gives them from the rule's part of ids; it runs on the
@@ -61,7 +96,8 @@ impl<'e> Stages<'e> {
         make: impl FnOnce(&RuleFields) -> Vec<Candidate> + Send + 'static,
     ) -> Result<(), String> {
         let (rule, oldest) = (Arc::clone(&self.rule), self.oldest);
-        let (candidates, own) = blocking(move || {
+        let exceptions = self.exceptions.clone();
+        let (candidates, own, excepted) = blocking(move || {
             let mut candidates = make(&rule);
             candidates.retain(|candidate| candidate.event_time >= oldest);
             let before = candidates.len();
@@ -69,13 +105,20 @@ impl<'e> Stages<'e> {
                 !candidate.evidence.documents().iter().any(|document| descends_from(document, &rule.uuid))
             });
             let own = before - candidates.len();
-            (candidates, own)
+            if let Some(matcher) = exceptions {
+                candidates.retain(|candidate| {
+                    !candidate.evidence.documents().iter().any(|document| holds(&matcher, document))
+                });
+            }
+            let excepted = before - own - candidates.len();
+            (candidates, own, excepted)
         })
         .await?;
         let candidates = self.complete(candidates).await?;
         let ids = candidates.iter().map(|c| Arc::clone(&c.alert)).collect();
         let existing = caught(self.engine.alerts.existing(ids)).await?.map_err(|error| error.to_string())?;
         self.own += own as u64;
+        self.excepted += excepted as u64;
         let candidates = match &mut self.suppressor {
             None => candidates,
             Some(suppressor) => {
@@ -139,6 +182,7 @@ impl<'e> Stages<'e> {
             tracing::debug!(%rule, "left out {} of the rule's own", counted(self.own, "alert"));
         }
         let mut sorted = self.sorter.finish(&existing);
+        sorted.candidates += self.excepted;
         let mut suppressed = Suppressed::default();
         if let Some(suppressor) = self.suppressor {
             suppressed = suppressor.finish(&sorted.left_out);
@@ -151,7 +195,7 @@ impl<'e> Stages<'e> {
                 }
             }
         }
-        Ok(Finished { rule: self.rule, sorted, suppressed })
+        Ok(Finished { rule: self.rule, sorted, suppressed, excepted: self.excepted })
     }
 }
 
@@ -203,6 +247,13 @@ pub(super) struct Finished {
     pub rule: Arc<RuleFields>,
     pub sorted: Sorted,
     pub suppressed: Suppressed,
+    /// How many candidates exceptions excepted.
+    pub excepted: u64,
+}
+
+/// Whether a document is one of those that are excepted.
+fn holds(matcher: &Matcher, document: &Document) -> bool {
+    matcher.matches(&document.flat(), Some(&document.source))
 }
 
 /// The rule's suppression, with what earlier executions left.

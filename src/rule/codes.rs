@@ -47,6 +47,10 @@ codes! {
     ONLY_CLUSTER = "RULE028", "a part of the query that only a cluster can answer";
     SEQUENCE_SPAN = "RULE029", "a sequence longer than its window, or without a longest time";
     TYPE_CLASH = "RULE030", "the query compares a field with a value of another type";
+    NO_EXCEPTION_LIST = "RULE031", "the rule refers to an exception list that is not here";
+    BAD_EXCEPTION = "RULE032", "an exception that cannot be applied";
+    BAD_VALUE_LIST = "RULE033", "a line of a value list that is no value of its type";
+    SILENCING = "RULE034", "an exception that silences a test of its own rule";
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::query::plan::{Filter, Node};
 
 use super::eql;
 pub use super::eql::JoinPlan;
+use super::exceptions::RuleExceptions;
 use super::filters;
 use super::kind::{Cardinality, Language, QueryParams};
 use super::model::{Rule, RuleKind};
@@ -23,6 +24,8 @@ pub struct CompiledRule {
     pub rule: Arc<Rule>,
     /// What it searches for.
     pub plan: CompiledPlan,
+    /// Events it does not alert on all the same.
+    pub exceptions: RuleExceptions,
 }
 
 /// What a rule searches for, ready to run. Cheap to clone.
@@ -48,6 +51,19 @@ impl CompiledPlan {
             Self::Threshold(plan) => Some(&plan.filter),
             Self::NewTerms(plan) => Some(&plan.filter),
             Self::Join(plan) => Some(&plan.filter),
+        }
+    }
+
+    /// The same plan without the events that `excepted` matches.
+    #[must_use]
+    pub fn without(&self, excepted: &Arc<Filter>) -> Self {
+        let not = Filter::new(Node::Not(Box::new(Filter::clone(excepted))));
+        match self.filter() {
+            Some(filter) => {
+                let both = Filter::new(Node::And(vec![Filter::clone(filter), not]));
+                self.with_filter(Arc::new(both))
+            }
+            None => self.clone(),
         }
     }
 
@@ -106,7 +122,7 @@ pub enum CompileError {
 /// # Errors
 /// Why it has no plan.
 pub fn compile(rule: &Arc<Rule>) -> Result<CompiledRule, CompileError> {
-    Ok(CompiledRule { rule: Arc::clone(rule), plan: plan(rule)? })
+    Ok(CompiledRule { rule: Arc::clone(rule), plan: plan(rule)?, exceptions: Arc::from([]) })
 }
 
 /// What a rule searches for.

@@ -13,6 +13,7 @@ pub mod compiled;
 pub mod docs;
 pub mod eql;
 pub mod evaluation;
+pub mod exceptions;
 pub mod filters;
 pub mod kind;
 pub mod load;

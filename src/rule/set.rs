@@ -10,6 +10,7 @@ use crate::base::diagnostic::Diagnostic;
 
 use super::codes;
 use super::compiled::CompiledRule;
+use super::exceptions::{Exceptions, fingerprint};
 use super::load::{ExportObject, LoadedFile, RuleHead};
 use super::model::Rule;
 
@@ -46,7 +47,7 @@ pub struct FileReport {
 pub struct Changes {
     /// Ids only the new set has.
     pub added: Vec<Arc<str>>,
-    /// Ids whose text differs.
+    /// Ids whose text or exceptions differ.
     pub changed: Vec<Arc<str>>,
     /// Ids only the old set has.
     pub removed: Vec<Arc<str>>,
@@ -78,7 +79,8 @@ impl RuleSet {
                 Arc::make_mut(&mut loaded.rule).origin.path.clone_from(path.as_ref());
                 seen.insert(Arc::clone(&loaded.rule.rule_id), (Arc::clone(&path), line));
                 if let Some(plan) = loaded.plan {
-                    set.compiled.push(Arc::new(CompiledRule { rule: Arc::clone(&loaded.rule), plan }));
+                    let (rule, exceptions) = (Arc::clone(&loaded.rule), Arc::from([]));
+                    set.compiled.push(Arc::new(CompiledRule { rule, plan, exceptions }));
                 }
                 set.rules.push(loaded.rule);
             }
@@ -87,6 +89,36 @@ impl RuleSet {
         }
         set.hash = hash(&set.rules);
         set
+    }
+
+    /// Gives every rule its exceptions; lists that a rule names and that are not here are warned of.
+    pub fn except(&mut self, exceptions: &Exceptions) {
+        let mut said = Vec::new();
+        for compiled in &mut self.compiled {
+            let found = exceptions.of(&compiled.rule, &mut said);
+            if !found.is_empty() {
+                Arc::make_mut(compiled).exceptions = found;
+            }
+        }
+        self.say(said);
+    }
+
+    /// Adds what is to be said about files: with what was said about each, or before them all.
+    pub fn say(&mut self, said: Vec<Diagnostic>) {
+        for found in said {
+            let file = self.files.iter().position(|file| found.path.as_ref() == Some(file.path.as_ref()));
+            // Where the file's own range ends, or, of other files, before all ranges.
+            let at = file.and_then(|file| self.files.get(file)).map_or(0, |file| file.diagnostics.end);
+            self.diagnostics.insert(at, found);
+            for (number, other) in self.files.iter_mut().enumerate() {
+                let range = &mut other.diagnostics;
+                match file {
+                    Some(own) if number < own => {}
+                    Some(own) if number == own => range.end += 1,
+                    _ => *range = range.start + 1..range.end + 1,
+                }
+            }
+        }
     }
 
     /// The rule with this `rule_id`, or whose saved-object id it is.
@@ -112,8 +144,17 @@ impl RuleSet {
 
     /// What is different in `new`.
     pub fn changes(&self, new: &Self) -> Changes {
-        let texts = |set: &Self| -> BTreeMap<Arc<str>, String> {
-            set.rules.iter().map(|rule| (Arc::clone(&rule.rule_id), rule.origin.hash.clone())).collect()
+        let texts = |set: &Self| -> BTreeMap<Arc<str>, (String, u64)> {
+            let exceptions: HashMap<&str, u64> = set
+                .compiled
+                .iter()
+                .map(|compiled| (&*compiled.rule.rule_id, fingerprint(&compiled.exceptions)))
+                .collect();
+            let of = |rule: &Rule| exceptions.get(&*rule.rule_id).copied().unwrap_or_default();
+            set.rules
+                .iter()
+                .map(|rule| (Arc::clone(&rule.rule_id), (rule.origin.hash.clone(), of(rule))))
+                .collect()
         };
         let (before, after) = (texts(self), texts(new));
         let mut changes = Changes::default();

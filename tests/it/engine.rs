@@ -44,7 +44,13 @@ fn rule(id: &str, query: &str, more: &str) -> LoadedRule {
 }
 
 fn due(rule: &LoadedRule, slot: DateTime<Utc>) -> Due {
-    Due { rule: Arc::clone(&rule.rule), plan: rule.plan.clone(), slot, errand: None }
+    Due {
+        rule: Arc::clone(&rule.rule),
+        plan: rule.plan.clone(),
+        exceptions: Arc::from([]),
+        slot,
+        errand: None,
+    }
 }
 
 fn event(id: &str, at: DateTime<Utc>, fields: Value) -> Document {

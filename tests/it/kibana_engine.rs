@@ -98,7 +98,9 @@ impl House {
         let backend = LocalBackend::new(Arc::clone(&self.store), Some(Arc::clone(&self.state)));
         let engine =
             Engine::new(Arc::new(backend), Arc::clone(&self.state), Arc::new(SystemClock), settings).unwrap();
-        let due = Due { rule: Arc::clone(&loaded.rule), plan: loaded.plan.clone(), slot, errand: None };
+        let exceptions = Arc::from([]);
+        let due =
+            Due { rule: Arc::clone(&loaded.rule), plan: loaded.plan.clone(), exceptions, slot, errand: None };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let record = runtime.block_on(engine.run(vec![due])).remove(0);

@@ -23,6 +23,7 @@ mod elastic;
 mod engine;
 mod eql;
 mod equivalence;
+mod exceptions;
 mod fields;
 mod ingest;
 mod kibana_engine;

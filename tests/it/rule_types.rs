@@ -97,7 +97,13 @@ impl House {
             }
         };
         let engine = Engine::new(backend, state, Arc::new(ManualClock::new(slot)), settings).unwrap();
-        let due = Due { rule: Arc::clone(&rule.rule), plan: rule.plan.clone(), slot, errand: None };
+        let due = Due {
+            rule: Arc::clone(&rule.rule),
+            plan: rule.plan.clone(),
+            exceptions: Arc::from([]),
+            slot,
+            errand: None,
+        };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let record = runtime.block_on(engine.run(vec![due])).remove(0);

@@ -23,9 +23,9 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
     let set = super::load(args, context)?;
     super::say_findings(&set, context);
     super::check_names(&set, &args.only)?;
-    let paths = if args.rules.is_empty() { context.rule_paths() } else { &args.rules };
+    let paths = &args.rules;
     let rules = Rules {
-        paths: paths.to_vec(),
+        paths: context.app().rule_sources(paths).paths(),
         load: {
             let (loader, paths) = (Arc::clone(&loader), args.rules.clone());
             Arc::new(move || loader.rules(&paths))

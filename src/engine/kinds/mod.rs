@@ -69,6 +69,12 @@ pub(super) async fn find(
     }
 }
 
+/// Whether each hit of the plan's filter is a candidate by itself, so that exceptions may be applied
+/// to candidates and counted.
+pub(super) fn by_hit(plan: &CompiledPlan) -> bool {
+    matches!(plan, CompiledPlan::Search(_))
+}
+
 /// Whether the first page of hits of this plan's filter is what it starts with: such plans are
 /// searched together.
 pub(super) fn first_page(plan: &CompiledPlan) -> bool {

@@ -1,7 +1,10 @@
 //! Rule files on disk: finding, reading, and the cache between them and the parsers.
 
+mod exceptions;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
@@ -43,12 +46,64 @@ struct RuleFile {
     named: bool,
 }
 
+/// Where rules and what belongs to them lie: files and folders.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Rules, and exceptions beside them.
+    pub rules: Vec<PathBuf>,
+    /// Exceptions alone: rules in these files are not loaded.
+    pub exceptions: Vec<PathBuf>,
+    /// Value lists, each a file whose name is the list's id.
+    pub value_lists: Vec<PathBuf>,
+}
+
+impl Sources {
+    /// All paths, for noticing changes.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        [&self.rules, &self.exceptions, &self.value_lists].into_iter().flatten().cloned().collect()
+    }
+}
+
+/// Loads rules with their exceptions.
+pub fn load_sources(sources: &Sources, cache: Option<&CacheDir>) -> RuleSet {
+    let set = load_rules(&sources.rules, cache);
+    with_exceptions(set, sources)
+}
+
+/// Gives the rules of a set the exceptions that came with them and those of `sources`.
+pub fn with_exceptions(mut set: RuleSet, sources: &Sources) -> RuleSet {
+    let mut said = Vec::new();
+    let mut objects = std::mem::take(&mut set.objects);
+    let mut cache = Cache::open(None);
+    let mut buffer = Vec::new();
+    for file in find(&sources.exceptions, &mut said) {
+        let path = Arc::new(file.path.clone());
+        let content = match read(&file.path, &mut buffer) {
+            Ok(()) => load(&file, &buffer, &mut cache),
+            Err(found) => LoadedFile { diagnostics: vec![found], ..LoadedFile::default() },
+        };
+        said.extend(content.diagnostics.into_iter().map(|found| found.with_path(path.as_path())));
+        objects.extend(content.objects.into_iter().map(|object| (Arc::clone(&path), object)));
+    }
+    let exceptions = exceptions::exceptions(&objects, &sources.value_lists, &mut said);
+    set.objects = objects;
+    set.say(said);
+    set.except(&exceptions);
+    set
+}
+
+/// Loads rules from files and folders, with the exceptions that lie between them; see
+/// [`load_sources`].
+pub fn load_paths(paths: &[PathBuf], cache: Option<&CacheDir>) -> RuleSet {
+    load_sources(&Sources { rules: paths.to_vec(), ..Sources::default() }, cache)
+}
+
 /// Loads rules from files and folders (searched for `.toml` and `.ndjson`, hidden entries left
 /// out), in the order of their names. A broken file never stops the others.
 ///
 /// With a cache, a file whose content was read before is not parsed again; without, or with a
 /// damaged one, the result is the same.
-pub fn load_paths(paths: &[PathBuf], cache: Option<&CacheDir>) -> RuleSet {
+fn load_rules(paths: &[PathBuf], cache: Option<&CacheDir>) -> RuleSet {
     let mut other = Vec::new();
     let files = find(paths, &mut other);
     let mut cache = Cache::open(cache);

@@ -74,20 +74,11 @@ fn object_line(
         build::rule(object, &source, loaded);
         return;
     };
-    let name = object.get("name").or_else(|| object.get("list_id")).and_then(Value::as_str).unwrap_or("");
-    let said = match kind {
-        ExportKind::Summary => None,
-        ExportKind::ExceptionList => {
-            Some(format!("exception list `{name}` is kept; exceptions are not applied yet"))
-        }
-        ExportKind::ExceptionItem => {
-            Some(format!("exception `{name}` is kept; exceptions are not applied yet"))
-        }
-        ExportKind::Connector => Some(format!("connector `{name}` is kept; connectors are not used yet")),
-    };
-    if let Some(said) = said {
-        let level = if kind == ExportKind::ExceptionItem { Level::Warning } else { Level::Info };
-        loaded.diagnostics.push(places.at(Diagnostic::new(level, codes::KEPT_OBJECT, said), Span::new(0, 1)));
+    if kind == ExportKind::Connector {
+        let name = object.get("name").and_then(Value::as_str).unwrap_or("");
+        let said = format!("connector `{name}` is kept; connectors are not used yet");
+        let found = Diagnostic::new(Level::Info, codes::KEPT_OBJECT, said);
+        loaded.diagnostics.push(places.at(found, Span::new(0, 1)));
     }
     loaded.objects.push(ExportObject { kind, line, object: Parameters::new(&object) });
 }

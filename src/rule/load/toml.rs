@@ -2,16 +2,16 @@
 //! `[transform]`.
 
 use serde_json::{Map, Value};
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::base::diagnostic::Diagnostic;
-use crate::base::span::Span;
+use crate::base::span::{Span, line_column};
 use crate::rule::codes;
 use crate::rule::parameters::Parameters;
 
-use super::LoadedFile;
 use super::build::{self, Source};
 use super::place::{Places, Step, Syntax};
+use super::{ExportKind, ExportObject, LoadedFile};
 
 /// Reads the rule in a TOML text. Pure: `hash` is the text's, the path is set by the caller.
 pub fn read(text: &str, hash: &str) -> LoadedFile {
@@ -36,6 +36,12 @@ pub fn read(text: &str, hash: &str) -> LoadedFile {
             rule = Some(value);
             continue;
         }
+        if name == "exceptions"
+            && let DeValue::Array(lists) = value.get_ref()
+        {
+            exceptions(text, lists, &mut loaded);
+            continue;
+        }
         if !matches!(name, "metadata" | "transform") {
             let place = Span::new(key.span().start, key.span().end);
             loaded.diagnostics.push(
@@ -49,6 +55,9 @@ pub fn read(text: &str, hash: &str) -> LoadedFile {
         tables.insert(name.to_owned(), json(value.get_ref()));
     }
     let Some(rule) = rule else {
+        if !loaded.objects.is_empty() {
+            return loaded;
+        }
         loaded.diagnostics.push(
             Diagnostic::error(codes::NO_RULE, "no `[rule]` table")
                 .at(text, Span::new(0, 0))
@@ -67,6 +76,30 @@ pub fn read(text: &str, hash: &str) -> LoadedFile {
     let source = Source { places: &places, hash, line: 1, tables: Parameters::new(&tables) };
     build::rule(object, &source, &mut loaded);
     loaded
+}
+
+/// The exception lists of a file: each a `container` and its `items`.
+fn exceptions(text: &str, lists: &DeArray<'_>, loaded: &mut LoadedFile) {
+    let line = |start: usize| line_column(text, start).0;
+    for list in lists {
+        let DeValue::Table(list) = list.get_ref() else { continue };
+        let get = |name: &str| list.iter().find(|(key, _)| *key.get_ref() == name).map(|(_, value)| value);
+        let container = get("container").map(|value| (value.span().start, json(value.get_ref())));
+        let list_id = container.as_ref().and_then(|(_, container)| container.get("list_id").cloned());
+        if let Some((start, Value::Object(container))) = container {
+            let (line, object) = (line(start), Parameters::new(&container));
+            loaded.objects.push(ExportObject { kind: ExportKind::ExceptionList, line, object });
+        }
+        let Some(DeValue::Array(items)) = get("items").map(toml::Spanned::get_ref) else { continue };
+        for item in items {
+            let Value::Object(mut object) = json(item.get_ref()) else { continue };
+            if let Some(list_id) = &list_id {
+                object.entry("list_id").or_insert_with(|| list_id.clone());
+            }
+            let (line, object) = (line(item.span().start), Parameters::new(&object));
+            loaded.objects.push(ExportObject { kind: ExportKind::ExceptionItem, line, object });
+        }
+    }
 }
 
 /// Parses `text` again for its places and hands them to `f`; `None` when it has no `[rule]`.
