@@ -35,6 +35,33 @@ pub struct JoinRequest {
     pub tiebreaker: Option<Arc<str>>,
 }
 
+/// Asks a backend for sequences or samples by their text.
+#[derive(Debug, Clone)]
+pub struct NativeRequest {
+    /// The events that may take part: the filter is that of all stages, with what else restricts
+    /// them.
+    pub scope: Scope,
+    /// The query's text.
+    pub text: Arc<str>,
+    /// Field that holds the event's category, where it is not `event.category`.
+    pub category_field: Option<Arc<str>>,
+    /// Field that orders events, where it is not `@timestamp`.
+    pub timestamp_field: Option<Arc<str>>,
+    /// Field that orders events of equal time.
+    pub tiebreaker_field: Option<Arc<str>>,
+    /// Most results.
+    pub size: u32,
+}
+
+/// What a backend found by itself.
+#[derive(Debug, Clone, Default)]
+pub struct NativePage {
+    /// The events of each result, in order, without missing ones.
+    pub found: Vec<Vec<Document>>,
+    /// How many concrete indices the patterns named.
+    pub indices: usize,
+}
+
 /// An event that takes part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRef {

@@ -151,6 +151,12 @@ pub trait Backend: Send + Sync {
     async fn scan(&self, request: ScanRequest, each: &mut Each<'_>) -> Result<ScanEnd, BackendError> {
         scan::by_pages(self, request, each).await
     }
+    /// Sequences and samples as the backend's own EQL finds them; `None`: it has none, and they are
+    /// joined here ([`join::join`]).
+    async fn eql(&self, request: &join::NativeRequest) -> Result<Option<join::NativePage>, BackendError> {
+        let _ = request;
+        Ok(None)
+    }
     /// Documents by name, in the order asked; `None` where there is none.
     async fn get(&self, names: &[DocumentRef]) -> Result<Vec<Option<Document>>, BackendError>;
 }

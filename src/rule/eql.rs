@@ -20,6 +20,10 @@ pub struct JoinPlan {
     pub plan: Arc<EqlPlan>,
     /// What becomes of what is found: `head` and `tail` alone.
     pub pipes: Vec<PipeStep>,
+    /// The query's text, for a backend that runs EQL itself.
+    pub text: Arc<str>,
+    /// Field that holds the event's category, where it is not `event.category`.
+    pub category_field: Option<Arc<str>>,
     /// Field whose time orders events.
     pub timestamp: Arc<str>,
     /// Field that orders events of equal time.
@@ -56,6 +60,8 @@ pub(super) fn plan(params: &EqlParams, filters: &[Value]) -> Result<CompiledPlan
             filter: Arc::new(filter),
             plan: Arc::new(joined),
             pipes: query.pipes,
+            text: Arc::from(text.as_str()),
+            category_field: field(params.event_category_override.as_deref()),
             timestamp: field(params.timestamp_field.as_deref()).unwrap_or_else(|| Arc::from("@timestamp")),
             tiebreaker: field(params.tiebreaker_field.as_deref()),
         })),

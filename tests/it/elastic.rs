@@ -2,4 +2,5 @@
 //! (log-in, privileges), and what no node does on demand (dropped connections, a busy hour).
 
 mod client;
+mod eql;
 pub(crate) mod server;

@@ -1,5 +1,6 @@
 //! EQL: the language, and what it finds.
 
+mod backends;
 mod bounds;
 mod elastic;
 mod python;

@@ -8,18 +8,21 @@
 
 mod aggregate;
 mod ask;
+mod eql;
 mod get;
 mod mapping;
 mod page;
 mod query;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
 use self::mapping::{Indices, Known};
 use self::page::Paging;
+use super::join::{NativePage, NativeRequest};
 use super::{
     AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, HitPage, SearchRequest,
 };
@@ -53,6 +56,8 @@ struct Inner {
     known: Known,
     /// Searches that are read page by page, by what they search.
     paging: Mutex<HashMap<u64, Paging>>,
+    /// Whether the cluster is known to run no EQL.
+    without_eql: AtomicBool,
 }
 
 impl ClusterBackend {
@@ -63,7 +68,13 @@ impl ClusterBackend {
 
     /// The same, searched in a chosen way.
     pub fn with_options(client: Client, options: ClusterOptions) -> Self {
-        let inner = Inner { client, options, known: Known::default(), paging: Mutex::default() };
+        let inner = Inner {
+            client,
+            options,
+            known: Known::default(),
+            paging: Mutex::default(),
+            without_eql: AtomicBool::new(false),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -97,6 +108,10 @@ impl Backend for ClusterBackend {
 
     async fn aggregate(&self, request: AggregateRequest) -> Result<BucketPage, BackendError> {
         aggregate::aggregate(self, &request).await
+    }
+
+    async fn eql(&self, request: &NativeRequest) -> Result<Option<NativePage>, BackendError> {
+        eql::eql(self, request).await
     }
 
     async fn get(&self, names: &[DocumentRef]) -> Result<Vec<Option<Document>>, BackendError> {

@@ -22,6 +22,7 @@ impl Compiler<'_> {
             timestamp_field: None,
             tiebreaker_field: None,
             size: 10,
+            partial: None,
         };
         let native = || Request {
             method: "POST",
@@ -40,6 +41,7 @@ impl Compiler<'_> {
             timestamp_field: params.timestamp_field.as_deref(),
             tiebreaker_field: params.tiebreaker_field.as_deref(),
             size: rule.max_signals,
+            partial: Some(true),
         };
         let range = self.range(rule)?;
         let filter = (!rule.filters.is_empty()).then(|| elastic::bool_query(None, &rule.filters));

@@ -7,19 +7,23 @@ use serde_json::Map;
 use super::Found;
 use crate::alert::evidence::Evidence;
 use crate::alert::group::shell_id;
+use crate::alert::lookup::lookup;
 use crate::alert::rule_fields::RuleFields;
-use crate::backend::Scope;
-use crate::backend::join::{EventRef, JoinRequest, documents, join};
+use crate::backend::join::{EventRef, JoinRequest, NativePage, NativeRequest, documents, join};
+use crate::backend::{DocumentRef, Scope};
 use crate::ecs::document::Document;
+use crate::ecs::value::date;
 use crate::engine::cap::Candidate;
 use crate::engine::execution::Task;
 use crate::engine::run::Engine;
 use crate::engine::stages::Stages;
 use crate::engine::unwind::caught;
-use crate::query::eval::eql::Joined;
+use crate::query::eval::eql::{Joined, Key};
 use crate::query::plan::PipeStep;
 use crate::rule::compiled::JoinPlan;
 
+/// Most sequences that a backend which runs EQL itself is asked for.
+const NATIVE: u32 = 1_000;
 /// Sequences whose events are read at a time.
 const CHUNK: usize = 200;
 
@@ -29,6 +33,9 @@ pub(super) async fn find(
     plan: &JoinPlan,
     stages: &mut Stages<'_>,
 ) -> Result<Found, String> {
+    if let Some(found) = native(engine, task, plan, stages).await? {
+        return Ok(found);
+    }
     let request = JoinRequest {
         scope: Scope::of(&task.plan.request),
         plan: Arc::clone(&plan.plan),
@@ -60,6 +67,60 @@ pub(super) async fn find(
             .await?;
     }
     Ok(Found { indices: page.indices, ..Found::default() })
+}
+
+/// What a backend that runs EQL itself finds; `None`: this one does not.
+async fn native(
+    engine: &Engine,
+    task: &mut Task,
+    plan: &JoinPlan,
+    stages: &mut Stages<'_>,
+) -> Result<Option<Found>, String> {
+    let request = NativeRequest {
+        scope: Scope::of(&task.plan.request),
+        text: Arc::clone(&plan.text),
+        category_field: plan.category_field.clone(),
+        timestamp_field: (&*plan.timestamp != "@timestamp").then(|| Arc::clone(&plan.timestamp)),
+        tiebreaker_field: plan.tiebreaker.clone(),
+        size: NATIVE,
+    };
+    let page = caught(engine.backend.eql(&request)).await?.map_err(|error| error.to_string())?;
+    let Some(NativePage { found, indices }) = page else { return Ok(None) };
+    if found.len() >= NATIVE as usize {
+        task.log.warn(format!(
+            "the cluster was asked for {NATIVE} sequences and found as many: there may be more"
+        ));
+    }
+    let primary = Arc::clone(&task.plan.request.time.primary);
+    let made = move |rule: &RuleFields| {
+        let event = |document: Document| (named(&document, &primary), document);
+        let mut candidates: Vec<Candidate> = found
+            .into_iter()
+            .filter_map(|documents| {
+                let events = documents.into_iter().map(|document| Some(event(document))).collect();
+                candidate(rule, Joined { key: Key::from([]), events })
+            })
+            .collect();
+        candidates.sort_by_key(|candidate| candidate.position);
+        candidates
+    };
+    stages.take(made).await?;
+    Ok(Some(Found { indices, ..Found::default() }))
+}
+
+/// A document with its times.
+fn named(document: &Document, primary: &str) -> EventRef {
+    let time = |field: &str| {
+        let value = lookup(&document.source, field)?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        date::parse(&text, None).map(date::millis)
+    };
+    let timestamp = time("@timestamp").unwrap_or(i64::MAX);
+    EventRef {
+        name: DocumentRef { index: Arc::clone(&document.index), id: Arc::clone(&document.id) },
+        primary: time(primary).unwrap_or(timestamp),
+        timestamp,
+    }
 }
 
 /// The latest event that takes part.

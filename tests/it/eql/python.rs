@@ -68,7 +68,7 @@ fn condition() -> impl Strategy<Value = String> {
     })
 }
 
-fn query() -> impl Strategy<Value = String> {
+pub(super) fn query() -> impl Strategy<Value = String> {
     let category = prop::sample::select(vec!["any", "process", "file"]);
     let event = (category, condition()).prop_map(|(c, condition)| format!("{c} where {condition}")).boxed();
     let stages = prop::collection::vec((event.clone(), prop::option::weighted(0.2, 2..4)), 2..4);
@@ -90,7 +90,7 @@ fn query() -> impl Strategy<Value = String> {
 }
 
 /// Events a second or less apart, some at the same time.
-fn stream() -> impl Strategy<Value = Vec<Value>> {
+pub(super) fn stream() -> impl Strategy<Value = Vec<Value>> {
     let word = || prop::sample::select(vec!["a", "b", "ab", "abc", "ba"]);
     let category = prop_oneof![5 => Just("process"), 5 => Just("file"), 1 => Just("stop")];
     let one = (category, 0..3_i64, prop::option::weighted(0.8, word()), word(), word(), 0..6_i64);
@@ -108,7 +108,7 @@ fn stream() -> impl Strategy<Value = Vec<Value>> {
     })
 }
 
-fn several<T>(runner: &mut TestRunner, strategy: &impl Strategy<Value = T>, count: usize) -> Vec<T>
+pub(super) fn several<T>(runner: &mut TestRunner, strategy: &impl Strategy<Value = T>, count: usize) -> Vec<T>
 where
     T: std::fmt::Debug,
 {

@@ -17,6 +17,9 @@ pub struct EqlSearch<'q> {
     pub tiebreaker_field: Option<&'q str>,
     /// Most events or sequences.
     pub size: u32,
+    /// Whether an answer will do that some shards are missing from; `None`: the cluster's own way,
+    /// for versions that do not know the question.
+    pub partial: Option<bool>,
 }
 
 /// The body of an `_eql/search` request. `filter` is what else restricts the events (a rule's
@@ -29,8 +32,9 @@ pub fn eql_body(search: &EqlSearch<'_>, filter: Option<&Value>, range: Option<&T
     if !clauses.is_empty() {
         body.insert("filter".to_owned(), json!({"bool": {"filter": clauses}}));
     }
-    // What Elasticsearch's newer versions do by themselves: a shard that fails does not fail all.
-    body.insert("allow_partial_search_results".to_owned(), true.into());
+    if let Some(partial) = search.partial {
+        body.insert("allow_partial_search_results".to_owned(), partial.into());
+    }
     for (name, field) in [
         ("timestamp_field", search.timestamp_field),
         ("event_category_field", search.category_field),
@@ -65,6 +69,7 @@ mod tests {
             timestamp_field: None,
             tiebreaker_field: Some(""),
             size: 100,
+            partial: Some(true),
         };
         let filter = json!({"bool": {"must_not": [{"term": {"a": "b"}}]}});
         assert_eq!(
