@@ -21,6 +21,8 @@ RUN apt-get update \
     && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin tocsin \
     && install --directory --owner=tocsin --group=tocsin /data
 COPY --from=build /usr/local/bin/tocsin /usr/local/bin/tocsin
+# A day of CloudTrail for trying things out: see docker/feed.sh.
+COPY assets/sample-day/*.json.gz /usr/share/tocsin/sample/
 USER tocsin
 WORKDIR /data
 ENV TOCSIN_DATA_DIR=/data

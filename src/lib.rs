@@ -25,6 +25,8 @@ pub mod elastic;
 pub mod engine;
 /// L6: from files and streams to ECS documents.
 pub mod ingest;
+/// L4: views of alerts for Kibana and `OpenSearch` Dashboards.
+pub mod kibana;
 /// L6: what is told to people, and how it reaches them.
 pub mod notify;
 /// L1: query languages, the shared plan, the reference evaluator and the compilers. No I/O.

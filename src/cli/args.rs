@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::output::Format;
 use super::{
-    alerts, backfill, compile, completions, config, coverage, demo, doctor, executions, ingest, notify,
-    rules, run, search, setup, silence, store, test, version,
+    alerts, backfill, compile, completions, config, coverage, demo, doctor, executions, export, ingest,
+    kibana, notify, rules, run, search, setup, silence, store, test, version,
 };
 
 /// Detection rules in Elastic's formats, run where your events are.
@@ -169,6 +169,10 @@ pub enum Command {
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Setup(setup::SetupArgs),
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
+    Kibana(kibana::KibanaArgs),
+    #[expect(missing_docs, reason = "the command's arguments carry its help")]
+    Export(export::ExportArgs),
+    #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Config(config::ConfigArgs),
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Doctor(doctor::DoctorArgs),
@@ -197,6 +201,8 @@ impl Command {
             Self::Backfill(_) => "backfill",
             Self::Store(_) => "store",
             Self::Setup(_) => "setup",
+            Self::Kibana(_) => "kibana",
+            Self::Export(_) => "export",
             Self::Config(_) => "config",
             Self::Doctor(_) => "doctor",
             Self::Completions(_) => "completions",

@@ -17,7 +17,9 @@ pub mod demo;
 pub mod doctor;
 pub mod error;
 pub mod executions;
+pub mod export;
 pub mod ingest;
+pub mod kibana;
 mod markdown;
 pub mod notify;
 pub mod output;
@@ -129,6 +131,8 @@ fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliError> {
         Command::Backfill(args) => backfill::run(args, context),
         Command::Store(args) => store::run(args, context),
         Command::Setup(args) => setup::run(&args, context),
+        Command::Kibana(args) => kibana::run(args, context),
+        Command::Export(args) => export::run(&args, context),
         Command::Config(args) => config::run(args, context),
         Command::Doctor(args) => doctor::run(args, context),
         Command::Completions(args) => completions::run(args, context),

@@ -238,9 +238,12 @@ impl Client {
             Body::None => return Ok(None),
             Body::Json(text) => (text, "application/json"),
             Body::Lines(text) => (text, "application/x-ndjson"),
+            Body::Other(kind, bytes) => {
+                return Ok(Some(Sent { bytes: bytes.clone(), kind: kind.clone(), gzip: false }));
+            }
         };
         if !self.inner.options.compress || text.len() < COMPRESS_FROM {
-            return Ok(Some(Sent { bytes: text.clone(), kind, gzip: false }));
+            return Ok(Some(Sent { bytes: text.clone(), kind: kind.to_owned(), gzip: false }));
         }
         let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4), Compression::fast());
         let packed = encoder.write_all(text).and_then(|()| encoder.finish());
@@ -249,7 +252,7 @@ impl Client {
             path: request.path.clone(),
             reason: format!("the body cannot be compressed: {error}"),
         })?;
-        Ok(Some(Sent { bytes, kind, gzip: true }))
+        Ok(Some(Sent { bytes, kind: kind.to_owned(), gzip: true }))
     }
 
     async fn attempt(
@@ -307,8 +310,11 @@ impl Client {
             }
             Auth::None | Auth::Certificate { .. } => builder,
         };
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
+        }
         if let Some(body) = body {
-            builder = builder.header(CONTENT_TYPE, body.kind);
+            builder = builder.header(CONTENT_TYPE, &body.kind);
             if body.gzip {
                 builder = builder.header(CONTENT_ENCODING, "gzip");
             }
@@ -375,7 +381,7 @@ impl Client {
 /// A body ready to be sent.
 struct Sent {
     bytes: Vec<u8>,
-    kind: &'static str,
+    kind: String,
     gzip: bool,
 }
 

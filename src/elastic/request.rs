@@ -40,6 +40,7 @@ pub(super) enum Body {
     None,
     Json(Vec<u8>),
     Lines(Vec<u8>),
+    Other(String, Vec<u8>),
 }
 
 /// A request to whichever node is asked.
@@ -50,6 +51,7 @@ pub struct Request {
     pub(super) path: String,
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Body,
+    pub(super) headers: Vec<(&'static str, String)>,
     /// Doing it twice is as doing it once.
     pub(super) repeatable: bool,
     pub(super) accepted: Vec<u16>,
@@ -64,6 +66,7 @@ impl Request {
             path: path.into(),
             query: Vec::new(),
             body: Body::None,
+            headers: Vec::new(),
             repeatable,
             accepted: Vec::new(),
             timeout: None,
@@ -126,6 +129,20 @@ impl Request {
         self
     }
 
+    /// Sends a body of another kind, as it is.
+    #[must_use]
+    pub fn body(mut self, kind: impl Into<String>, bytes: Vec<u8>) -> Self {
+        self.body = Body::Other(kind.into(), bytes);
+        self
+    }
+
+    /// Adds a header; `name` in lower case.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
     /// Adds a parameter to the query string.
     #[must_use]
     pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -158,7 +175,7 @@ impl Request {
     pub fn body_len(&self) -> usize {
         match &self.body {
             Body::None => 0,
-            Body::Json(text) | Body::Lines(text) => text.len(),
+            Body::Json(text) | Body::Lines(text) | Body::Other(_, text) => text.len(),
         }
     }
 

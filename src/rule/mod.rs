@@ -14,6 +14,7 @@ pub mod docs;
 pub mod eql;
 pub mod evaluation;
 pub mod exceptions;
+pub mod export;
 pub mod filters;
 pub mod kind;
 pub mod load;

@@ -18,7 +18,7 @@ pub(super) fn needed(rule_type: &str) -> &'static [&'static str] {
 }
 
 /// Every field of a rule that is known, whether it has an effect here or not.
-pub(super) const FIELDS: &[&str] = &[
+pub(in super::super) const FIELDS: &[&str] = &[
     "actions",
     "alert_suppression",
     "anomaly_threshold",

@@ -15,7 +15,7 @@ mod cron;
 mod fields;
 mod json_place;
 mod kind;
-mod known;
+pub(super) mod known;
 mod place;
 mod schedule;
 mod threat;
