@@ -6,8 +6,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::run::{Due, Engine};
+use super::settings::{Settings, Trigger};
 use crate::backend::memory::MemoryBackend;
 use crate::backend::{SearchRequest, TimeField};
+use crate::base::clock::ManualClock;
 use crate::base::span::Span;
 use crate::ecs::document::{Document, NewDocument};
 use crate::ecs::flat::FlatDoc;
@@ -15,9 +18,10 @@ use crate::ecs::mapping::Mapping;
 use crate::query::eval::Matcher;
 use crate::query::eval::explain::{Verdict, explain};
 use crate::query::plan::{Filter, Node};
-use crate::rule::compiled::CompiledRule;
+use crate::rule::compiled::{CompiledPlan, CompiledRule};
 use crate::rule::exceptions::Excepted;
 use crate::rule::testfile::{Case, Expectation, TestFile};
+use crate::store::state::{EphemeralState, ExecutionRecord};
 
 /// Turns a block of events into documents, as ingest would.
 pub type Normalize<'a> = dyn FnMut(&str) -> Result<Vec<NewDocument>, String> + 'a;
@@ -114,13 +118,11 @@ impl<'f> RuleTest<'f> {
 
     /// Runs every case with the rule's own query.
     pub fn run(&self) -> Vec<CaseReport> {
-        let all = Arc::new(Filter::new(Node::All));
-        let filter = self.rule.plan.filter().unwrap_or(&all);
         self.cases
             .iter()
             .map(|prepared| {
                 let mut failures = prepared.failures.clone();
-                failures.extend(self.judge(prepared, filter, true));
+                failures.extend(self.judge(prepared, &self.rule.plan, true));
                 CaseReport {
                     name: prepared.case.name.clone(),
                     expectation: prepared.case.expectation,
@@ -150,18 +152,65 @@ impl<'f> RuleTest<'f> {
     /// passes.
     pub fn untested(&self) -> Vec<Mutant> {
         let passes = |filter: &Arc<Filter>| {
-            self.cases.iter().all(|prepared| self.judge(prepared, filter, false).is_empty())
+            let plan = self.rule.plan.with_filter(Arc::clone(filter));
+            self.cases.iter().all(|prepared| self.judge(prepared, &plan, false).is_empty())
         };
         let Some(filter) = self.rule.plan.filter() else { return Vec::new() };
         mutants(filter).into_iter().filter(|mutant| passes(&mutant.filter)).collect()
     }
 
-    /// Searches the case's events and compares with what it expects.
-    fn judge(&self, prepared: &Prepared<'_>, filter: &Arc<Filter>, told: bool) -> Vec<Failure> {
+    /// Runs the plan over the case's events and compares with what the case expects.
+    fn judge(&self, prepared: &Prepared<'_>, plan: &CompiledPlan, told: bool) -> Vec<Failure> {
         let backend = MemoryBackend::new(
             prepared.events.iter().map(|event| event.document.clone()).collect(),
             self.mapping.clone(),
         );
+        match plan {
+            CompiledPlan::Search(filter) => self.judge_events(prepared, filter, &backend, told),
+            _ => self.judge_window(prepared, plan, backend),
+        }
+    }
+
+    /// Runs the rule at the time of the case's last event. What a rule finds in a window as a whole
+    /// is expected of the case's events together.
+    fn judge_window(
+        &self,
+        prepared: &Prepared<'_>,
+        plan: &CompiledPlan,
+        backend: MemoryBackend,
+    ) -> Vec<Failure> {
+        let line = prepared.events.first().map_or(prepared.case.line, |event| event.line);
+        let failure = |message: String| vec![Failure { message, line, verdict: None }];
+        let latest = prepared.events.iter().filter_map(|event| timestamp(&event.document)).max();
+        let slot = latest.and_then(DateTime::from_timestamp_millis).unwrap_or(self.now);
+        let record = match execute(self.rule, plan, backend, slot) {
+            Ok(record) => record,
+            Err(error) => return failure(format!("the rule could not run: {error}")),
+        };
+        if let Some(error) = record.error {
+            return failure(format!("the execution failed: {error}"));
+        }
+        match prepared.case.expectation {
+            Expectation::Alerts if record.alerts == 0 => {
+                let (from, to) = (record.from.unwrap_or_default(), record.to.unwrap_or_default());
+                failure(format!("no alert on these events, searched from {from} to {to}"))
+            }
+            Expectation::Quiet if record.alerts > 0 => {
+                let plural = if record.alerts == 1 { "" } else { "s" };
+                failure(format!("{} alert{plural} on these events, none was expected", record.alerts))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Searches the case's events and compares each with what the case expects.
+    fn judge_events(
+        &self,
+        prepared: &Prepared<'_>,
+        filter: &Arc<Filter>,
+        backend: &MemoryBackend,
+        told: bool,
+    ) -> Vec<Failure> {
         let request = SearchRequest {
             indices: Arc::clone(&self.indices),
             filter: Arc::clone(filter),
@@ -209,6 +258,27 @@ impl<'f> RuleTest<'f> {
         }
         failures
     }
+}
+
+/// One execution at `slot` that leaves nothing behind.
+fn execute(
+    rule: &CompiledRule,
+    plan: &CompiledPlan,
+    backend: MemoryBackend,
+    slot: DateTime<Utc>,
+) -> Result<ExecutionRecord, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let state = Arc::new(EphemeralState::default());
+        let settings = Settings { trigger: Trigger::Manual, event_clock: true, ..Settings::default() };
+        let clock = Arc::new(ManualClock::new(slot));
+        let alerts = Arc::<EphemeralState>::clone(&state);
+        let engine = Engine::open(Arc::new(backend), state, alerts, clock, settings).await;
+        let engine = engine.map_err(|error| error.to_string())?;
+        let due = Due { plan: Some(plan.clone()), ..Due::not_run(&rule.rule, slot) };
+        engine.run(vec![due]).await.pop().ok_or_else(|| "there is no log entry".to_owned())
+    })
 }
 
 /// The JSON values of a block, one a line: what files hold.

@@ -3,7 +3,9 @@
 //! A test file is Markdown that reads as documentation. Below the headings `## Alerts` and
 //! `## Stays quiet`, each `### …` is a case; its ```` ```json ```` blocks hold events (CloudTrail
 //! records or ECS documents, one or more a block). Every event of a case under the first heading
-//! must match the rule, none of a case under the second may.
+//! must match the rule, none of a case under the second may. Rules that judge a window as a whole
+//! (threshold, new terms, sequences) run at the time of a case's last event: its events together
+//! must, or must not, give an alert.
 
 use std::path::{Path, PathBuf};
 

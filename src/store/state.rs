@@ -10,6 +10,7 @@
 mod alerts;
 mod backlog;
 mod commit;
+mod ephemeral;
 mod executions;
 mod forward;
 mod local;
@@ -31,6 +32,7 @@ use rusqlite::{Connection, OpenFlags};
 pub use alerts::{AlertQuery, AlertRow, AlertUpdate, Lookup, StoredAlert, WorkflowStatus, alerts_index};
 pub use backlog::BacklogEntry;
 pub use commit::{ExecutionCommit, LINGER};
+pub use ephemeral::EphemeralState;
 pub use executions::{BacklogCounts, ExecutionQuery, ExecutionRecord, Status};
 pub use forward::{Forward, Pending, Queue};
 pub use local::LocalState;

@@ -18,9 +18,11 @@ use tocsin::rule::load::{LoadedRule, toml};
 use tocsin::store::state::{AlertQuery, ExecutionRecord, StateDb, StoredAlert};
 use tocsin::store::{Store, StoreOptions};
 
+mod elastic;
 mod eql;
 mod new_terms;
 mod suppression;
+mod testing;
 mod threshold;
 
 fn noon() -> DateTime<Utc> {
@@ -62,9 +64,15 @@ struct House {
     dir: TempDir,
     place: Place,
     events: Vec<Document>,
+    /// What is known of fields before the events are.
+    mapping: Mapping,
 }
 
 impl House {
+    fn new(place: Place) -> Self {
+        Self { dir: TempDir::new().unwrap(), place, events: Vec::new(), mapping: Mapping::ecs() }
+    }
+
     fn state(&self) -> Arc<StateDb> {
         Arc::new(StateDb::open(self.dir.path()).unwrap())
     }
@@ -80,6 +88,9 @@ impl House {
                 original: None,
                 flat: FlatDoc::from_value(&event.source),
             });
+            for event in &events {
+                store.put_mapping(&event.index, &self.mapping).unwrap();
+            }
             store.append(new.collect()).unwrap();
         }
         self.events.extend(events);
@@ -90,7 +101,13 @@ impl House {
         let state = self.state();
         let settings = Settings { trigger: Trigger::Manual, ..Settings::default() };
         let backend: Arc<dyn Backend> = match self.place {
-            Place::Memory => Arc::new(MemoryBackend::new(self.events.clone(), Mapping::ecs())),
+            Place::Memory => {
+                let mut mapping = self.mapping.clone();
+                for event in &self.events {
+                    mapping.learn_document(&FlatDoc::from_value(&event.source));
+                }
+                Arc::new(MemoryBackend::new(self.events.clone(), mapping))
+            }
             Place::Store => {
                 let store = Arc::new(Store::open(self.dir.path(), StoreOptions::default()).unwrap());
                 Arc::new(LocalBackend::new(store, Some(Arc::clone(&state))))
@@ -136,6 +153,6 @@ impl House {
 /// Runs `test` over documents in memory and over the embedded store.
 fn everywhere(test: impl Fn(House)) {
     for place in [Place::Memory, Place::Store] {
-        test(House { dir: TempDir::new().unwrap(), place, events: Vec::new() });
+        test(House::new(place));
     }
 }

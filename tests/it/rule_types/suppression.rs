@@ -104,8 +104,7 @@ fn events_without_the_field_are_a_group_or_alerts_of_their_own() {
         assert_eq!((record.alerts, record.suppressed), (3, 1));
         assert_eq!(shown(&house)[0], "\"-\" +null -..-", "an alert as any other");
         assert_eq!(shown(&house)[2], "[\"a\",\"b\"] +1 11:59..12:00", "the order of values is no difference");
-        let house = House { dir: tempfile::TempDir::new().unwrap(), ..house };
-        let mut fresh = House { events: Vec::new(), ..house };
+        let mut fresh = House::new(house.place);
         fresh.add([act("1", noon() - minutes(3), &Value::Null), act("2", noon() - minutes(2), &Value::Null)]);
         let record = fresh.run(&by_user(""), noon());
         assert_eq!((record.alerts, record.suppressed), (1, 1));
@@ -200,7 +199,7 @@ proptest! {
         lost in any::<prop::sample::Index>(),
     ) {
         let rule = by_user(if period { TWO_HOURS } else { "" });
-        let mut house = House { dir: tempfile::TempDir::new().unwrap(), place: Place::Memory, events: Vec::new() };
+        let mut house = House::new(Place::Memory);
         for (n, (minute, user)) in events.iter().enumerate() {
             house.add([act(&n.to_string(), noon() + minutes(*minute), &json!(format!("u{user}")))]);
         }
