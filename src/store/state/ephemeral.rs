@@ -70,7 +70,9 @@ impl Inner {
                 record.duplicates += 1;
             }
         }
-        updates.into_iter().for_each(|update| self.update(update));
+        for update in updates {
+            self.update(update);
+        }
         for alert in settled {
             self.backlog.remove(&(record.rule_uuid.clone(), alert));
         }
@@ -146,7 +148,9 @@ impl AlertSink for EphemeralState {
 
     async fn update(&self, updates: Vec<AlertUpdate>) -> Result<(), StateError> {
         let mut inner = self.inner();
-        updates.into_iter().for_each(|update| inner.update(update));
+        for update in updates {
+            inner.update(update);
+        }
         Ok(())
     }
 
