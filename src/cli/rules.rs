@@ -405,6 +405,7 @@ fn list(set: &RuleSet, markdown: bool, context: &Context) -> Result<Outcome, Cli
         for rule in &set.rules {
             let state = match (set.plan(&rule.rule_id), enabled(rule)) {
                 (None, _) => Cell::styled(style.yellow("not run yet")),
+                (Some(rule), _) if rule.plan.needs_job() => Cell::styled(style.yellow("needs a job")),
                 (Some(_), true) => Cell::styled(style.green("enabled")),
                 (Some(_), false) => Cell::styled(style.dim("disabled")),
             };
@@ -430,7 +431,7 @@ fn list(set: &RuleSet, markdown: bool, context: &Context) -> Result<Outcome, Cli
             rule_type: rule.rule_type(),
             language: rule.kind.language(),
             enabled: enabled(rule),
-            runs: set.plan(&rule.rule_id).is_some(),
+            runs: set.plan(&rule.rule_id).is_some_and(|rule| !rule.plan.needs_job()),
             severity: rule.severity.as_str(),
             risk_score: whole(rule.risk_score),
             schedule: schedule(rule),

@@ -12,10 +12,18 @@ use crate::base::datemath::{self, Rounding};
 use crate::base::limits::PAGE_HITS;
 use crate::base::window::Window;
 use crate::query::plan::Filter;
-use crate::rule::model::Rule;
+use crate::rule::model::{Rule, RuleKind};
 
 /// The field that says when an event arrived.
 pub(super) const ARRIVAL: &str = "event.ingested";
+
+/// Where machine learning jobs record anomalies, and the field that says of when they are.
+const ANOMALIES: &str = ".ml-anomalies-*";
+const RECORDED: &str = "timestamp";
+
+fn recorded() -> TimeField {
+    TimeField { primary: Arc::from(RECORDED), fallback: None }
+}
 
 /// What an execution searches, and how much it may write.
 #[derive(Debug, Clone)]
@@ -56,12 +64,13 @@ pub(super) fn plan(
     if cap < rule.max_signals {
         warn(format!("`max_signals` {} is above the limit of {cap}, which holds", rule.max_signals));
     }
+    let anomalies = matches!(rule.kind, RuleKind::MachineLearning(_));
     let request = SearchRequest {
-        indices,
+        indices: if anomalies { Arc::from([ANOMALIES.to_owned()]) } else { indices },
         filter: Arc::clone(filter),
         now: slot,
         window: Some(window),
-        time: time_field(rule),
+        time: if anomalies { recorded() } else { time_field(rule) },
         event_clock: settings.event_clock,
         size: PAGE_HITS,
         after: None,

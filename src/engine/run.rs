@@ -18,7 +18,7 @@ use crate::base::clock::Clock;
 use crate::query::plan::{Filter, Node};
 use crate::rule::compiled::{self, CompiledPlan, CompiledRule};
 use crate::rule::exceptions::{RuleExceptions, in_force};
-use crate::rule::model::Rule;
+use crate::rule::model::{Rule, RuleKind};
 use crate::store::state::{
     AlertSink, ExecutionCommit, ExecutionRecord, LocalState, RuleState, StateDb, StateError, StateStore,
     Status,
@@ -195,6 +195,11 @@ impl Engine {
             let why = compiled::plan(&due.rule).err().map_or_else(String::new, |why| why.to_string());
             return Err(end(log.without_search(Status::NotRun, why)));
         };
+        let backend = self.backend.capabilities();
+        if compiled.needs_job() && !backend.anomalies {
+            let why = format!("{}: {} has none", needs(&due.rule), backend.name);
+            return Err(end(log.without_search(Status::NotRun, why)));
+        }
         let mut excepted = in_force(&due.exceptions, due.slot.timestamp_millis()).map(Arc::new);
         let without = match &excepted {
             // Events are counted or joined: those that are excepted must not be among them.
@@ -364,4 +369,11 @@ impl Book {
             *slot = Some(record);
         }
     }
+}
+
+/// What a machine learning rule needs, in words.
+fn needs(rule: &Rule) -> String {
+    let RuleKind::MachineLearning(params) = &rule.kind else { return String::new() };
+    let jobs: Vec<String> = params.jobs.iter().map(|job| format!("`{job}`")).collect();
+    format!("the rule needs the anomalies of machine learning job {}", jobs.join(", "))
 }

@@ -8,13 +8,13 @@ use serde_json::Value;
 use crate::base::diagnostic::Diagnostic;
 use crate::query::lang::dsl::DslError;
 use crate::query::lang::{kql, lucene};
-use crate::query::plan::{Filter, Node};
+use crate::query::plan::{Bounds, Case, FieldPattern, Filter, Node};
 
 use super::eql;
 pub use super::eql::JoinPlan;
 use super::exceptions::RuleExceptions;
 use super::filters;
-use super::kind::{Cardinality, Language, QueryParams};
+use super::kind::{Cardinality, Language, MachineLearningParams, QueryParams};
 use super::model::{Rule, RuleKind};
 
 /// A rule that runs, and what it searches for.
@@ -39,6 +39,8 @@ pub enum CompiledPlan {
     Threshold(Arc<ThresholdPlan>),
     /// Values of some fields that no event that matches had before.
     NewTerms(Arc<NewTermsPlan>),
+    /// Each anomaly that a machine learning job recorded is a candidate.
+    Anomalies(Arc<Filter>),
     /// Events that belong together are a candidate.
     Join(Arc<JoinPlan>),
 }
@@ -47,7 +49,7 @@ impl CompiledPlan {
     /// Which events the rule looks at, where one filter says so.
     pub fn filter(&self) -> Option<&Arc<Filter>> {
         match self {
-            Self::Search(filter) => Some(filter),
+            Self::Search(filter) | Self::Anomalies(filter) => Some(filter),
             Self::Threshold(plan) => Some(&plan.filter),
             Self::NewTerms(plan) => Some(&plan.filter),
             Self::Join(plan) => Some(&plan.filter),
@@ -67,11 +69,17 @@ impl CompiledPlan {
         }
     }
 
+    /// Whether it reads what machine learning jobs recorded, which only some backends have.
+    pub fn needs_job(&self) -> bool {
+        matches!(self, Self::Anomalies(_))
+    }
+
     /// The same plan over other events.
     #[must_use]
     pub fn with_filter(&self, filter: Arc<Filter>) -> Self {
         match self {
             Self::Search(_) => Self::Search(filter),
+            Self::Anomalies(_) => Self::Anomalies(filter),
             Self::Threshold(plan) => Self::Threshold(Arc::new(ThresholdPlan { filter, ..(**plan).clone() })),
             Self::Join(plan) => Self::Join(Arc::new(JoinPlan { filter, ..(**plan).clone() })),
             Self::NewTerms(plan) => Self::NewTerms(Arc::new(NewTermsPlan { filter, ..(**plan).clone() })),
@@ -146,10 +154,28 @@ pub fn plan(rule: &Rule) -> Result<CompiledPlan, CompileError> {
             history_start: params.history_start.clone(),
         })),
         RuleKind::Eql(params) => eql::plan(params, &rule.filters)?,
-        RuleKind::Esql(_) | RuleKind::ThreatMatch(_) | RuleKind::MachineLearning(_) => {
+        RuleKind::MachineLearning(params) => CompiledPlan::Anomalies(Arc::new(anomalies(params))),
+        RuleKind::Esql(_) | RuleKind::ThreatMatch(_) => {
             return Err(CompileError::NotRunYet(format!("rules of type `{}`", rule.rule_type())));
         }
     })
+}
+
+/// The final records of a rule's jobs from its threshold on.
+fn anomalies(params: &MachineLearningParams) -> Filter {
+    let field = |name: &str| FieldPattern::Name(Arc::from(name));
+    let is = |name: &str, value: &str| {
+        let value = Arc::from(value);
+        Filter::new(Node::Is { field: Some(field(name)), value, phrase: true, case: Case::Field })
+    };
+    let mut parts = vec![is("result_type", "record"), is("is_interim", "false")];
+    let gte = Some(Arc::from(params.anomaly_threshold.to_string()));
+    let bounds = Bounds { gte, ..Bounds::default() };
+    parts.push(Filter::new(Node::Range { field: field("record_score"), bounds }));
+    if !params.jobs.iter().any(|job| job == "*") {
+        parts.push(Filter::new(Node::Or(params.jobs.iter().map(|job| is("job_id", job)).collect())));
+    }
+    Filter::new(Node::And(parts))
 }
 
 fn names(fields: &[String]) -> Arc<[Arc<str>]> {

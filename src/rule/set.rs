@@ -132,9 +132,10 @@ impl RuleSet {
         self.compiled.iter().find(|compiled| &*compiled.rule.rule_id == rule_id)
     }
 
-    /// Number of rules that load and do not run.
+    /// Number of rules that load and do not run, those among them that need a machine learning job.
     pub fn not_run(&self) -> usize {
-        self.rules.len() - self.compiled.len()
+        let need_jobs = self.compiled.iter().filter(|compiled| compiled.plan.needs_job()).count();
+        self.rules.len() - self.compiled.len() + need_jobs
     }
 
     /// The errors among the diagnostics.

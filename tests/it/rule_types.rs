@@ -20,6 +20,7 @@ use tocsin::store::{Store, StoreOptions};
 
 mod elastic;
 mod eql;
+mod machine_learning;
 mod new_terms;
 mod suppression;
 mod testing;

@@ -7,6 +7,7 @@
 //! Invariant: a function hands over everything that the rule's definition finds in the window, or
 //! fails; what it leaves out for a limit of its own it says with a warning.
 
+mod anomalies;
 mod eql;
 mod new_terms;
 mod query;
@@ -63,6 +64,7 @@ pub(super) async fn find(
 ) -> Result<Found, String> {
     match plan {
         CompiledPlan::Search(_) => query::find(engine, task, first, stages).await,
+        CompiledPlan::Anomalies(_) => anomalies::find(engine, task, first, stages).await,
         CompiledPlan::Threshold(plan) => threshold::find(engine, task, plan, stages).await,
         CompiledPlan::Join(plan) => eql::find(engine, task, plan, stages).await,
         CompiledPlan::NewTerms(plan) => new_terms::find(engine, task, plan, stages).await,
@@ -72,11 +74,11 @@ pub(super) async fn find(
 /// Whether each hit of the plan's filter is a candidate by itself, so that exceptions may be applied
 /// to candidates and counted.
 pub(super) fn by_hit(plan: &CompiledPlan) -> bool {
-    matches!(plan, CompiledPlan::Search(_))
+    matches!(plan, CompiledPlan::Search(_) | CompiledPlan::Anomalies(_))
 }
 
 /// Whether the first page of hits of this plan's filter is what it starts with: such plans are
 /// searched together.
 pub(super) fn first_page(plan: &CompiledPlan) -> bool {
-    matches!(plan, CompiledPlan::Search(_))
+    matches!(plan, CompiledPlan::Search(_) | CompiledPlan::Anomalies(_))
 }

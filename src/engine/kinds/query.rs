@@ -17,6 +17,17 @@ pub(super) async fn find(
     first: Option<Result<HitPage, BackendError>>,
     stages: &mut Stages<'_>,
 ) -> Result<Found, String> {
+    pages(engine, task, first, stages, candidates).await
+}
+
+/// Hands over every page of hits; `make` gives a page's candidates.
+pub(super) async fn pages(
+    engine: &Engine,
+    task: &Task,
+    first: Option<Result<HitPage, BackendError>>,
+    stages: &mut Stages<'_>,
+    make: fn(&RuleFields, Vec<Hit>) -> Vec<Candidate>,
+) -> Result<Found, String> {
     let search = &task.plan.request;
     let mut page = match first {
         Some(page) => page,
@@ -27,7 +38,7 @@ pub(super) async fn find(
     loop {
         let full = page.hits.len() >= search.size;
         let after = page.hits.last().map(|hit| hit.sort.clone());
-        stages.take(move |rule| candidates(rule, page.hits)).await?;
+        stages.take(move |rule| make(rule, page.hits)).await?;
         if !full {
             return Ok(Found { indices, ..Found::default() });
         }

@@ -73,6 +73,14 @@ enum Plan {
 fn plan(rule: &Rule, reader: &mut Reader<'_>) -> Plan {
     match compiled::plan(rule) {
         Ok(plan) => {
+            if plan.needs_job() {
+                let found = Diagnostic::new(
+                    Level::Info,
+                    codes::NOT_RUN_YET,
+                    "this rule reads what a machine learning job records: it runs on Elasticsearch alone",
+                );
+                reader.report(found, &[Step::Key("machine_learning_job_id")]);
+            }
             if let Some((what, part)) = plan.filter().and_then(|filter| filter.foreign()) {
                 let path = [Step::Key("query")];
                 let found = Diagnostic::warning(

@@ -13,7 +13,8 @@ use super::rule;
 /// Failures of each case, by its name.
 fn failures(more: &str, cases: &str) -> Vec<(String, Vec<String>)> {
     let loaded = rule(more);
-    let compiled = CompiledRule { rule: Arc::clone(&loaded.rule), plan: loaded.plan.unwrap() };
+    let plan = loaded.plan.unwrap();
+    let compiled = CompiledRule { rule: Arc::clone(&loaded.rule), plan, exceptions: Arc::from([]) };
     let file = testfile::parse(cases);
     assert_eq!(file.diagnostics, []);
     let mut normalize = |lines: &str| -> Result<Vec<NewDocument>, String> {
