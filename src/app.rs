@@ -5,6 +5,7 @@
 //! commit before the scheduler returns, then the state database's writer ends after everything it
 //! was given is on disk, and the event store keeps what is not sealed in its database.
 
+mod backends;
 pub mod clusters;
 pub mod coverage;
 pub mod kept;
@@ -16,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Duration, Utc};
 
+use crate::backend::Backend;
 use crate::backend::local::LocalBackend;
 use crate::base::clock::Clock;
 use crate::base::limits::DELIVERIES_DAYS;
@@ -74,7 +76,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     store: OnceLock<Arc<Store>>,
     state: OnceLock<Arc<StateDb>>,
-    backend: OnceLock<Arc<LocalBackend>>,
+    backend: OnceLock<Arc<dyn Backend>>,
     clients: kept::Clients,
     /// The cluster on which state is kept, where it is not in the data folder.
     home: Option<String>,
@@ -145,8 +147,8 @@ impl App {
     ///
     /// # Errors
     /// When either cannot be opened.
-    pub fn backend(&self) -> Result<Arc<LocalBackend>, AppError> {
-        opened(&self.backend, || Ok(LocalBackend::new(self.store()?, Some(self.state()?))))
+    pub fn local_backend(&self) -> Result<Arc<LocalBackend>, AppError> {
+        Ok(Arc::new(LocalBackend::new(self.store()?, Some(self.state()?))))
     }
 
     /// An engine over backend and state, with the configured bounds.
@@ -202,6 +204,10 @@ impl App {
     /// # Errors
     /// When store or state cannot be opened or written.
     pub fn sweep(&self, now: DateTime<Utc>) -> Result<Swept, AppError> {
+        if self.home.is_some() {
+            // The cluster's own lifecycle looks after what is kept there.
+            return Ok(Swept::default());
+        }
         let events = &self.config.store.retention;
         let (age, size) = (events.age.map(TimeSpan::duration), events.size.map(ByteSize::bytes));
         let retired = self.store()?.retain(age, size, now)?;

@@ -15,6 +15,7 @@ pub mod join;
 mod kernels;
 pub mod local;
 pub mod memory;
+pub mod router;
 mod scan;
 mod search;
 mod times;

@@ -13,7 +13,6 @@ use super::error::Finding;
 use super::output::lookup;
 use super::table::Cell;
 use super::{CliError, Context, Outcome, Table};
-use crate::backend::local::LocalBackend;
 use crate::backend::{Backend, Hit, HitPage, SearchRequest, TimeField};
 use crate::base::datemath::Rounding;
 use crate::base::diagnostic::{Diagnostic, Level};
@@ -126,7 +125,9 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<Outcome, CliError> {
     let filter = if eql.is_some() { Filter::new(Node::All) } else { parse(&args.query, args.language)? };
     let window = window(&args, context)?;
     let sort = sort(args.sort.as_deref())?;
-    context.require_data_dir()?;
+    if !context.config().backend.iter().any(|backend| !backend.patterns.is_empty()) {
+        context.require_data_dir()?;
+    }
     let backend = context.app().backend().map_err(CliError::failed)?;
     let indices: Arc<[String]> = args.index.clone().into();
     let mapping = context.block_on(backend.mapping(&indices))?.map_err(CliError::failed)?;
@@ -152,10 +153,10 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<Outcome, CliError> {
     // The backend orders by the time that it searches on; any other order needs all hits.
     let by_time = *sort.field == *time;
     let page = if by_time || args.size == 0 {
-        search(context, &backend, request)?
+        search(context, &*backend, request)?
     } else {
         let date = mapping.resolve(&sort.field).is_some_and(|field| field.kind == FieldType::Date);
-        sorted(context, &backend, request, &sort, args.size, date)?
+        sorted(context, &*backend, request, &sort, args.size, date)?
     };
     if page.indices == 0 {
         context.warn(format!("no index is called `{}`", args.index.join(",")));
@@ -252,7 +253,7 @@ fn check(query: &str, matcher: &Matcher, context: &Context) -> Result<(), CliErr
     Ok(())
 }
 
-fn search(context: &Context, backend: &LocalBackend, request: SearchRequest) -> Result<HitPage, CliError> {
+fn search(context: &Context, backend: &dyn Backend, request: SearchRequest) -> Result<HitPage, CliError> {
     context.block_on(backend.search(request))?.map_err(CliError::failed)
 }
 
@@ -260,7 +261,7 @@ fn search(context: &Context, backend: &LocalBackend, request: SearchRequest) -> 
 /// characters; events without the field last.
 fn sorted(
     context: &Context,
-    backend: &LocalBackend,
+    backend: &dyn Backend,
     mut request: SearchRequest,
     sort: &Sort,
     size: usize,

@@ -44,7 +44,7 @@ impl Version {
             profile: if cfg!(debug_assertions) { "debug" } else { "release" },
             languages: &["kuery"],
             rule_types: &["query"],
-            backends: &["embedded"],
+            backends: &["embedded", "elasticsearch", "opensearch"],
             inputs: &["cloudtrail", "ecs", "hits", "bulk"],
         }
     }

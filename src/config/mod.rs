@@ -135,10 +135,22 @@ pub struct BackendConfig {
     pub ca_file: Option<PathBuf>,
     /// Requests in flight at most.
     pub max_concurrent_requests: u32,
+    /// How rules that are due together are asked.
+    pub search: AskRules,
     /// How long setting up a connection may take.
     pub connect_timeout: TimeSpan,
     /// How long one request may take.
     pub request_timeout: TimeSpan,
+}
+
+/// How rules that are due together are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AskRules {
+    /// Those on the same indices once, where that costs less.
+    Grouped,
+    /// Each by a search of its own.
+    Each,
 }
 
 /// How to log in to a cluster: one of these.

@@ -351,7 +351,13 @@ impl Client {
             return Ok(Answer { status, body, cluster, path: request.path.clone() });
         }
         let error = answer::refused(&cluster, host, status, &body);
+        // Shards that are away do not come back within a pause; a cluster that starts does.
+        let shards = error
+            .refusal()
+            .and_then(|refusal| refusal.kind.as_deref())
+            .is_some_and(|kind| kind.starts_with("search_phase") || kind.starts_with("no_shard_available"));
         let fault = match status {
+            503 if shards => Fault::Final,
             429 => Fault::Busy(wait),
             502..=504 => Fault::Unavailable(wait),
             _ => Fault::Final,

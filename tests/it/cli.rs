@@ -28,7 +28,7 @@ pub(crate) fn tocsin(dir: &Path) -> Command {
 }
 
 /// What a run printed and how it ended.
-struct Ran {
+pub(crate) struct Ran {
     code: Option<i32>,
     stdout: String,
     stderr: String,
@@ -41,7 +41,7 @@ impl Ran {
     }
 
     /// Stdout as JSON, one document a line.
-    fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         self.stdout
             .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}\n{}", self.stderr)))
@@ -50,7 +50,7 @@ impl Ran {
 
     /// Fails unless it ended with `code`.
     #[track_caller]
-    fn code(self, code: i32) -> Self {
+    pub(crate) fn code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
     }
@@ -66,7 +66,7 @@ impl Ran {
 }
 
 /// Runs the binary in `dir`.
-fn run(dir: &Path, arguments: &[&str]) -> Ran {
+pub(crate) fn run(dir: &Path, arguments: &[&str]) -> Ran {
     ran(tocsin(dir).args(arguments))
 }
 
@@ -79,6 +79,6 @@ fn ran(command: &mut Command) -> Ran {
     }
 }
 
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -10,8 +12,9 @@ use serde_json::{Value, json};
 use super::super::times::TIMESTAMP;
 use super::super::{BackendError, Hit, HitPage, SearchRequest, SortKey};
 use super::mapping::Indices;
+use super::page::WINDOW;
 use super::query::{Pushed, in_time, push, sort};
-use super::{ClusterBackend, failed, joined, page};
+use super::{ClusterBackend, failed, grouped, joined, page};
 use crate::ecs::document::Document;
 use crate::ecs::flat::FlatDoc;
 use crate::elastic::{ElasticError, Refusal, Request, segment};
@@ -23,6 +26,12 @@ const TOGETHER: usize = 250;
 /// Hits of a first page when many rules are asked together: most find nothing or little, and what
 /// finds more is read on by itself.
 const FIRST: usize = 100;
+
+/// Whole documents asked for at once.
+const WHOLE: usize = 1_000;
+
+/// Index and id of a document.
+pub(super) type Named = (Arc<str>, Arc<str>);
 
 /// A request ready to be asked.
 pub(super) struct Prepared<'r> {
@@ -84,6 +93,40 @@ impl<'r> Prepared<'r> {
             id: Arc::clone(&id),
         };
         Hit { document: Document::new(index, id, source), sort }
+    }
+}
+
+impl Prepared<'_> {
+    /// Whole documents by index and id, as a search finds them.
+    pub(super) async fn whole(
+        &self,
+        backend: &ClusterBackend,
+        names: &[Named],
+    ) -> Result<FxHashMap<Named, Document>, BackendError> {
+        let mut documents = FxHashMap::default();
+        let mut parts: Vec<&[Named]> = names.chunks(WHOLE).collect();
+        while let Some(part) = parts.pop() {
+            let ids: Vec<&str> = part.iter().map(|(_, id)| &**id).collect();
+            let mut body = self.body(WINDOW);
+            if let Some(object) = body.as_object_mut() {
+                object.insert("query".to_owned(), json!({"bool": {"filter": [{"ids": {"values": ids}}]}}));
+            }
+            match backend.ask(&self.request.indices, &body).await {
+                Ok(found) => {
+                    let found = found.whole(backend.client().name())?;
+                    for hit in self.hits(found) {
+                        let name = (Arc::clone(&hit.document.index), Arc::clone(&hit.document.id));
+                        documents.insert(name, hit.document);
+                    }
+                }
+                Err(ElasticError::TooLarge { .. }) if part.len() > 1 => {
+                    let (left, right) = part.split_at(part.len() / 2);
+                    parts.extend([left, right]);
+                }
+                Err(error) => return Err(failed(&error)),
+            }
+        }
+        Ok(documents)
     }
 }
 
@@ -161,6 +204,12 @@ pub(super) struct RawHit {
 }
 
 impl Found {
+    /// What was found, without its place in an order.
+    pub(super) fn documents(self) -> Vec<Document> {
+        let raw = self.hits.hits.into_iter();
+        raw.map(|raw| Document::new(raw.index, raw.id, raw.source.unwrap_or_else(|| json!({})))).collect()
+    }
+
     /// How many events there are in all.
     pub(super) fn total(&self) -> u64 {
         self.hits.total.as_ref().map_or(self.hits.hits.len() as u64, |total| total.value)
@@ -209,8 +258,14 @@ pub(super) async fn many(
 ) -> Vec<Result<HitPage, BackendError>> {
     let mut answers: Vec<Option<Result<HitPage, BackendError>>> = Vec::new();
     answers.resize_with(requests.len(), || None);
+    if backend.inner.options.grouped {
+        grouped::answer(backend, requests, &mut answers).await;
+    }
     let mut prepared: Vec<(usize, Prepared<'_>)> = Vec::with_capacity(requests.len());
     for (number, request) in requests.iter().enumerate() {
+        if answers.get(number).is_some_and(Option::is_some) {
+            continue;
+        }
         let answer = match backend.indices(&request.indices).await {
             Ok(indices) if indices.count == 0 => Some(Ok(HitPage::default())),
             Ok(indices) if request.after.is_none() => {
@@ -224,6 +279,7 @@ pub(super) async fn many(
             *slot = answer;
         }
     }
+    let started = Instant::now();
     for part in prepared.chunks(TOGETHER) {
         for (number, answer) in together(backend, part).await {
             if let Some(slot) = answers.get_mut(number) {
@@ -231,6 +287,7 @@ pub(super) async fn many(
             }
         }
     }
+    backend.inner.costs.asked(prepared.len(), started.elapsed().as_secs_f64());
     let missing = || Err(BackendError::Failed("the search was not answered".to_owned()));
     answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect()
 }

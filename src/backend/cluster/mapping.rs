@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::super::BackendError;
 use super::{failed, joined};
+use crate::base::limits::JSON_NESTING;
 use crate::ecs::mapping::{Entry, Mapping};
 use crate::ecs::types::FieldType;
 use crate::elastic::{Client, ElasticError, Request, segment};
@@ -30,6 +31,9 @@ pub(super) struct Indices {
     pub(super) mapping: Arc<Mapping>,
     /// Names of fields whose values lie in no source: constants, aliases, computed at search time.
     pub(super) unsourced: Arc<[String]>,
+    /// Fields that the cluster reads in a way that is its own: analysers and normalizers that are
+    /// not the standard ones, values computed at search time.
+    pub(super) opaque: Arc<HashSet<String>>,
 }
 
 /// What was read lately, by list of patterns.
@@ -106,6 +110,7 @@ async fn own(client: &Client, patterns: &[String]) -> Result<Indices, ElasticErr
     // The indices behind a data stream mostly have one mapping between them.
     let mut distinct: HashSet<u64> = HashSet::new();
     let mut mappings = Vec::new();
+    let mut opaque = HashSet::new();
     for raw in by_index.values() {
         let mut hasher = DefaultHasher::new();
         raw.get().hash(&mut hasher);
@@ -114,13 +119,23 @@ async fn own(client: &Client, patterns: &[String]) -> Result<Indices, ElasticErr
                 serde_json::from_str(raw.get()).map_err(|error| answer.unexpected(error.to_string()))?;
             let mut findings = Vec::new();
             mappings.push(Mapping::read(&value, &mut findings));
+            let mapping = value.get("mappings").unwrap_or(&Value::Null);
+            own_ways(mapping.get("properties"), "", 0, &mut opaque);
+            opaque.extend(
+                mapping
+                    .get("runtime")
+                    .and_then(Value::as_object)
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, _)| name.clone()),
+            );
             for finding in findings {
                 tracing::debug!("{}: {}", client.name(), finding.message);
             }
         }
     }
     let mapping = if mappings.is_empty() { Mapping::empty() } else { Mapping::merged(&mappings) };
-    Ok(indices(by_index.len(), mapping))
+    Ok(indices(by_index.len(), mapping, opaque))
 }
 
 async fn capabilities(client: &Client, patterns: &[String]) -> Result<Indices, ElasticError> {
@@ -137,7 +152,11 @@ async fn capabilities(client: &Client, patterns: &[String]) -> Result<Indices, E
     let count = value.get("indices").and_then(Value::as_array).map_or(0, Vec::len);
     let empty = Map::new();
     let fields = value.get("fields").and_then(Value::as_object).unwrap_or(&empty);
-    Ok(indices(count, from_capabilities(fields)))
+    // Nothing is told of how texts are analysed.
+    let mapping = from_capabilities(fields);
+    let opaque = mapping.below("").filter(|(_, entry)| entry.kind.is_text()).map(|(name, _)| name.to_owned());
+    let opaque = opaque.collect();
+    Ok(indices(count, mapping, opaque))
 }
 
 /// A mapping with the types that `_field_caps` tells; where indices disagree, every type is kept.
@@ -178,18 +197,45 @@ fn from_capabilities(fields: &Map<String, Value>) -> Mapping {
     if others.is_empty() { first } else { Mapping::merged(std::iter::once(&first).chain(&others)) }
 }
 
-fn nothing() -> Indices {
-    Indices { count: 0, mapping: Arc::new(Mapping::ecs()), unsourced: Arc::from([]) }
+/// Fields below `properties` that are not read in the standard way.
+fn own_ways(properties: Option<&Value>, prefix: &str, depth: usize, out: &mut HashSet<String>) {
+    let Some(properties) = properties.and_then(Value::as_object).filter(|_| depth < JSON_NESTING) else {
+        return;
+    };
+    for (name, definition) in properties {
+        let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        let text = |key: &str| definition.get(key).and_then(Value::as_str);
+        let analysed = ["analyzer", "search_analyzer", "search_quote_analyzer"];
+        let own = analysed.iter().any(|key| text(key).is_some_and(|name| name != "standard"))
+            || text("normalizer").is_some_and(|name| name != "lowercase")
+            || ["null_value", "split_queries_on_whitespace", "copy_to"]
+                .iter()
+                .any(|key| definition.get(key).is_some())
+            || text("type").is_some_and(|kind| FieldType::from_name(kind).is_none() && kind != "alias");
+        own_ways(definition.get("properties"), &path, depth + 1, out);
+        own_ways(definition.get("fields"), &path, depth + 1, out);
+        if let Some(targets) = definition.get("copy_to") {
+            let targets = targets.as_array().map_or(std::slice::from_ref(targets), Vec::as_slice);
+            out.extend(targets.iter().filter_map(Value::as_str).map(str::to_owned));
+        }
+        if own {
+            out.insert(path);
+        }
+    }
 }
 
-fn indices(count: usize, mapping: Mapping) -> Indices {
+fn nothing() -> Indices {
+    Indices { count: 0, mapping: Arc::new(Mapping::ecs()), unsourced: Arc::from([]), opaque: Arc::default() }
+}
+
+fn indices(count: usize, mapping: Mapping, opaque: HashSet<String>) -> Indices {
     if count == 0 {
         return nothing();
     }
     let constants = mapping.constants().map(|(name, _)| name.to_owned());
     let aliases = mapping.aliases().map(|(name, _)| name.to_owned());
     let unsourced = constants.chain(aliases).collect::<Vec<_>>().into();
-    Indices { count, mapping: Arc::new(mapping), unsourced }
+    Indices { count, mapping: Arc::new(mapping), unsourced, opaque: Arc::new(opaque) }
 }
 
 #[cfg(test)]

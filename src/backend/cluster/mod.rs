@@ -10,6 +10,7 @@ mod aggregate;
 mod ask;
 mod eql;
 mod get;
+mod grouped;
 mod mapping;
 mod page;
 mod query;
@@ -35,11 +36,14 @@ use crate::elastic::{Client, ElasticError};
 pub struct ClusterOptions {
     /// Pages after the first are read in a point in time, where the product has them.
     pub point_in_time: bool,
+    /// Rules on the same indices are asked once, where that is cheaper; else each is a search of
+    /// its own.
+    pub grouped: bool,
 }
 
 impl Default for ClusterOptions {
     fn default() -> Self {
-        Self { point_in_time: true }
+        Self { point_in_time: true, grouped: true }
     }
 }
 
@@ -54,6 +58,7 @@ struct Inner {
     client: Client,
     options: ClusterOptions,
     known: Known,
+    costs: grouped::Costs,
     /// Searches that are read page by page, by what they search.
     paging: Mutex<HashMap<u64, Paging>>,
     /// Whether the cluster is known to run no EQL.
@@ -72,6 +77,7 @@ impl ClusterBackend {
             client,
             options,
             known: Known::default(),
+            costs: grouped::Costs::default(),
             paging: Mutex::default(),
             without_eql: AtomicBool::new(false),
         };

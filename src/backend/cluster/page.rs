@@ -20,7 +20,7 @@ use crate::elastic::{ElasticError, Method, Request, segment};
 use crate::store::batch::NO_TIME;
 
 /// Most hits that a cluster gives at once (`index.max_result_window`).
-const WINDOW: usize = 10_000;
+pub(super) const WINDOW: usize = 10_000;
 /// Hits asked for beyond those wanted: those of the first instant that were read before.
 const SLACK: usize = 32;
 /// How long a cluster keeps a point in time or a scroll between two pages.
@@ -518,10 +518,10 @@ impl Ord for Name {
 
 /// A scroll over everything that one search finds.
 #[derive(Debug, Default)]
-struct Scroll(Option<String>);
+pub(super) struct Scroll(Option<String>);
 
 impl Scroll {
-    async fn next(
+    pub(super) async fn next(
         &mut self,
         backend: &ClusterBackend,
         patterns: &[String],
@@ -545,7 +545,7 @@ impl Scroll {
         Ok(found)
     }
 
-    async fn close(&mut self, backend: &ClusterBackend) {
+    pub(super) async fn close(&mut self, backend: &ClusterBackend) {
         let Some(id) = self.0.take() else { return };
         let request = Request::write(Method::Delete, "/_search/scroll").repeatable().accept(404);
         if let Err(error) = backend.client().send(&request.json(&json!({"scroll_id": [id]}))).await {

@@ -1,11 +1,9 @@
 //! `tocsin doctor` from the outside.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
-
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{folder, run};
+use crate::elastic::server::{Reply, Server};
 
 fn finding<'f>(findings: &'f [Value], check: &str) -> &'f Value {
     findings
@@ -44,51 +42,48 @@ fn a_missing_secret_and_a_dead_cluster_fail_with_advice() {
     );
 }
 
-/// Answers one request with `body` and hands back what was asked.
-fn node(body: &'static str) -> (u16, std::thread::JoinHandle<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let thread = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
-        let mut buffer = [0; 1024];
-        while !request.windows(4).any(|window| window == b"\r\n\r\n") {
-            match stream.read(&mut buffer).unwrap() {
-                0 => break,
-                read => request.extend_from_slice(&buffer[..read]),
-            }
-        }
-        let head = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body.as_bytes()).unwrap();
-        String::from_utf8(request).unwrap()
-    });
-    (port, thread)
-}
-
 #[test]
 fn a_cluster_that_answers_is_named_and_logged_in_to() {
     let dir = folder();
-    let (port, thread) =
-        node(r#"{"cluster_name":"prod-1","version":{"number":"2.19.3","distribution":"opensearch"}}"#);
+    let server = Server::start(|asked, _| {
+        let body = match asked.path() {
+            "/" => json!({"cluster_name": "prod-1", "version": {"number": "8.19.2"}}),
+            "/_nodes/stats/os" => json!({"nodes": {"n": {"timestamp": 1_000}}}),
+            "/_security/user/_has_privileges" => json!({"has_all_requested": false,
+                "index": {"logs-*": {"read": true, "view_index_metadata": false}}}),
+            "/logs-%2A/_field_caps" => json!({"indices": ["logs-1"], "fields": {}}),
+            "/logs-%2A/_mapping" => {
+                json!({"logs-1": {"mappings": {"properties": {"@timestamp": {"type": "keyword"}}}}})
+            }
+            path => panic!("{path}"),
+        };
+        Reply::json(200, &body)
+    });
     let text = format!(
-        "[[backend]]\nname = \"prod\"\nurl = [\"http://127.0.0.1:{port}\"]\nauth = {{ api_key = {{ file = \"key\" }} }}\n"
+        "[[backend]]\nname = \"prod\"\nurl = [\"{}\"]\npatterns = [\"logs-*\"]\nauth = {{ api_key = {{ file = \"key\" }} }}\n",
+        server.url
     );
     std::fs::write(dir.path().join("tocsin.toml"), text).unwrap();
     std::fs::write(dir.path().join("key"), "c2VjcmV0\n").unwrap();
-    let findings = run(dir.path(), &["doctor"]).code(0).lines();
-    let found = finding(&findings, "backend");
-    assert_eq!(found["status"], "warning");
-    assert!(found["seen"].as_str().unwrap().contains("OpenSearch 2.19.3, cluster prod-1"), "{found}");
-    assert!(found["advice"].as_str().unwrap().contains("not run on clusters in this version"), "{found}");
-    let request = thread.join().unwrap().to_ascii_lowercase();
-    assert!(
-        request.starts_with("get / ") && request.contains("authorization: apikey c2vjcmv0\r\n"),
-        "{request}"
-    );
+    let findings = run(dir.path(), &["doctor"]).code(1).lines();
+    let seen: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding["check"] == "backend")
+        .map(|finding| {
+            format!("{}: {}", finding["status"].as_str().unwrap(), finding["seen"].as_str().unwrap())
+        })
+        .collect();
+    let expected = [
+        ("ok", "answers: Elasticsearch 8.19.2, cluster prod-1"),
+        ("warning", "its clock differs from this machine's by"),
+        ("failed", "its user lacks `view_index_metadata` on `logs-*`"),
+        ("warning", "`@timestamp` is not a date in every index that matches `logs-*`"),
+    ];
+    assert_eq!(seen.len(), expected.len(), "{seen:?}");
+    for (seen, (status, text)) in seen.iter().zip(expected) {
+        assert!(seen.starts_with(&format!("{status}: {text}")), "{seen}");
+    }
+    assert!(server.asked().iter().all(|asked| asked.header("authorization") == Some("ApiKey c2VjcmV0")));
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn usage_errors_are_exit_code_2_with_a_message_on_stderr() {
         (&["version", "--backend", "ftp://x"], "https://es1:9200"),
         (&["version", "--at", "yesterday"], "--at: "),
         (&["version", "--config", "nowhere.toml"], "nowhere.toml"),
-        (&["run", "--backend", "http://127.0.0.1:9200"], "embedded store only"),
+        (&["store", "stats", "--backend", "http://127.0.0.1:9200"], "embedded store only"),
         (&["version", "--format", "sarif"], "sarif"),
     ];
     for (arguments, message) in cases {

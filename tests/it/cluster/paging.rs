@@ -7,7 +7,7 @@ use chrono::DateTime;
 use serde_json::{Value, json};
 use tocsin::backend::cluster::{ClusterBackend, ClusterOptions};
 use tocsin::backend::memory::MemoryBackend;
-use tocsin::backend::{Backend, SearchRequest, TimeField};
+use tocsin::backend::{Backend, BackendError, HitPage, SearchRequest, TimeField};
 use tocsin::base::window::Window;
 use tocsin::ecs::document::Document;
 use tocsin::ecs::mapping::Mapping;
@@ -55,7 +55,12 @@ fn read(backend: &dyn Backend, mut request: SearchRequest) -> Vec<String> {
 }
 
 fn backends(node: &Node) -> [(ClusterBackend, &'static str); 2] {
-    let with = |point_in_time| ClusterBackend::with_options(node.client(), ClusterOptions { point_in_time });
+    let with = |point_in_time| {
+        ClusterBackend::with_options(
+            node.client(),
+            ClusterOptions { point_in_time, ..ClusterOptions::default() },
+        )
+    };
     [(with(true), "with a point in time"), (with(false), "without one")]
 }
 
@@ -121,6 +126,10 @@ fn pages_are_those_of_every_other_backend() {
     }
 }
 
+fn whole(page: &HitPage) -> Vec<(String, Value)> {
+    page.hits.iter().map(|hit| (hit.document.id.to_string(), Value::clone(&hit.document.source))).collect()
+}
+
 #[test]
 fn many_searches_are_one_request_and_the_same_pages() {
     let sources: Vec<(String, Value)> = (0..600_i64)
@@ -129,7 +138,6 @@ fn many_searches_are_one_request_and_the_same_pages() {
     for node in running() {
         let index = node.index("many", &mappings());
         let memory = fill(&index, &sources);
-        let backend = ClusterBackend::new(node.client());
         let requests: Vec<SearchRequest> =
             ["event.kind: event", "event.kind: alert", "event.kind: none", "*"]
                 .iter()
@@ -141,17 +149,21 @@ fn many_searches_are_one_request_and_the_same_pages() {
                 })
                 .chain([request("t-absent-*", 10, false)])
                 .collect();
-        let found = block(backend.search_many(requests.clone()));
-        let expected = block(memory.search_many(requests));
-        for (found, expected) in found.into_iter().zip(expected) {
-            let (found, expected) = (found.unwrap(), expected.unwrap());
-            let ids = |page: &tocsin::backend::HitPage| -> Vec<String> {
-                page.hits.iter().map(|hit| hit.document.id.to_string()).collect()
-            };
-            assert_eq!(
-                (ids(&found), found.total, found.indices),
-                (ids(&expected), expected.total, expected.indices)
-            );
+        let expected = block(memory.search_many(requests.clone()));
+        let pages = |pages: Vec<Result<HitPage, BackendError>>| -> Vec<_> {
+            let pages = pages.into_iter().map(Result::unwrap);
+            pages.map(|page| (whole(&page), page.total, page.indices)).collect()
+        };
+        let expected = pages(expected);
+        // Together: the mapping, the window, the hits; and the mapping of the index that is not
+        // there. One by one: what finds more than a first page holds is read on by itself.
+        for (grouped, most) in [(true, 4), (false, 3 + 2 * 75)] {
+            let options = ClusterOptions { grouped, ..ClusterOptions::default() };
+            let backend = ClusterBackend::with_options(node.client(), options);
+            let found = pages(block(backend.search_many(requests.clone())));
+            assert_eq!(found, expected, "{} grouped: {grouped}", node.name);
+            let sent = backend.client().traffic().requests;
+            assert!(sent <= most, "{} grouped: {grouped}: {sent} requests", node.name);
         }
     }
 }
