@@ -145,7 +145,8 @@ pub const CONNECTOR_TYPES: &[&str] = &[
     "otlp",
 ];
 
-/// Every key, in the order of the reference.
+/// Every key, in the order of the reference; one a line, however long.
+#[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key("data_dir", Kind::Path, Some("\"./tocsin-data\""), "Folder of the embedded store (events) and of local state (alerts, executions)."),
     key("store.retention.age", Kind::Duration, None, "Events older than this are deleted by the running service, whole segments at a time. Unset: never for their age."),
@@ -166,7 +167,6 @@ pub const KEYS: &[Key] = &[
     key("backend[].auth.sigv4.session_token", Kind::Secret, None, "Session token of temporary credentials. Unset: `AWS_SESSION_TOKEN` of the environment, if it is there."),
     key("backend[].ca_file", Kind::Path, None, "Certificate authority of the cluster, PEM; besides the system's."),
     key("backend[].max_concurrent_requests", Kind::Number(1, 1_024), Some("8"), "Requests to it in flight at most."),
-    key("backend[].search", Kind::Choice(&["grouped", "each"]), Some("\"grouped\""), "How rules that are due together are asked: those on the same indices `grouped` into one look at the events of their windows, where that costs less, or `each` by a search of its own. Both find the same."),
     key("backend[].search", Kind::Choice(&["grouped", "each"]), Some("\"grouped\""), "How rules that are due together are asked: those on the same indices `grouped` into one look at the events of their windows, where that costs less, or `each` by a search of its own. Both find the same."),
     key("backend[].connect_timeout", Kind::Duration, Some("\"5s\""), "How long setting up a connection may take."),
     key("backend[].request_timeout", Kind::Duration, Some("\"1m\""), "How long one request may take, its answer included."),
