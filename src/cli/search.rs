@@ -148,7 +148,7 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<Outcome, CliError> {
         descending: sort.descending,
     };
     if let Some(query) = &eql {
-        return eql::run(&args, query, request, &mapping, &backend, context);
+        return eql::run(&args, query, request, &mapping, &*backend, context);
     }
     // The backend orders by the time that it searches on; any other order needs all hits.
     let by_time = *sort.field == *time;

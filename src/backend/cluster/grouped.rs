@@ -130,7 +130,7 @@ pub(super) async fn answer(
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(%error, "rules could not be asked together: each is asked by itself")
+                tracing::warn!(%error, "rules could not be asked together: each is asked by itself");
             }
         }
     }

@@ -7,8 +7,7 @@ use serde_json::Value;
 
 use super::{PAGE, Record, SearchArgs, check, search, show, text};
 use crate::backend::join::{EventRef, JoinRequest, documents, join};
-use crate::backend::local::LocalBackend;
-use crate::backend::{Hit, HitPage, Scope, SearchRequest};
+use crate::backend::{Backend, Hit, HitPage, Scope, SearchRequest};
 use crate::base::limits::PIPED_EVENTS;
 use crate::cli::output::lookup;
 use crate::cli::table::Cell;
@@ -74,7 +73,7 @@ pub(super) fn run(
     query: &EqlQuery,
     request: SearchRequest,
     mapping: &Mapping,
-    backend: &LocalBackend,
+    backend: &dyn Backend,
     context: &Context,
 ) -> Result<Outcome, CliError> {
     let whole = Arc::new(query.plan.filter());
@@ -102,7 +101,7 @@ fn events(
     query: &EqlQuery,
     request: SearchRequest,
     mapping: &Mapping,
-    backend: &LocalBackend,
+    backend: &dyn Backend,
     context: &Context,
 ) -> Result<usize, CliError> {
     if query.pipes.is_empty() {
@@ -129,7 +128,7 @@ fn events(
 fn all(
     query: &EqlQuery,
     mut request: SearchRequest,
-    backend: &LocalBackend,
+    backend: &dyn Backend,
     context: &Context,
 ) -> Result<(Vec<Hit>, usize), CliError> {
     let most = match query.pipes.first() {
@@ -169,7 +168,7 @@ fn joined(
     query: &EqlQuery,
     request: &SearchRequest,
     mapping: &Mapping,
-    backend: &LocalBackend,
+    backend: &dyn Backend,
     context: &Context,
 ) -> Result<usize, CliError> {
     let asked = JoinRequest {
