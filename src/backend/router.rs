@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::join::{NativePage, NativeRequest};
 use super::{
     AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, Each, HitPage, ScanEnd,
     ScanRequest, SearchRequest,
@@ -158,6 +159,13 @@ impl Backend for Router {
         let (backend, indices) = self.routed(&request.scope.indices);
         request.scope.indices = indices;
         backend.scan(request, each).await
+    }
+
+    async fn eql(&self, request: &NativeRequest) -> Result<Option<NativePage>, BackendError> {
+        let (backend, indices) = self.routed(&request.scope.indices);
+        let mut request = request.clone();
+        request.scope.indices = indices;
+        backend.eql(&request).await
     }
 
     async fn get(&self, names: &[DocumentRef]) -> Result<Vec<Option<Document>>, BackendError> {
