@@ -170,7 +170,7 @@ impl App {
             ..Settings::default()
         };
         if let Some((state, alerts)) = self.kept_on_cluster()? {
-            let clock = Arc::clone(&self.clock);
+            let (clock, state) = (Arc::clone(&self.clock), self.announcing(state)?);
             return Ok(Engine::open(self.backend()?, state, alerts, clock, settings).await?);
         }
         Ok(Engine::new(self.backend()?, self.state()?, Arc::clone(&self.clock), settings)?)

@@ -9,6 +9,7 @@
 
 pub mod ancestors;
 pub mod build;
+pub mod episode;
 pub mod evidence;
 pub mod group;
 pub mod id;

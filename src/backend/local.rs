@@ -364,6 +364,7 @@ mod tests {
             settled: Vec::new(),
             updates: Vec::new(),
             memory: Vec::new(),
+            turns: Vec::new(),
         }
     }
 

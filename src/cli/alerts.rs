@@ -1,6 +1,7 @@
 //! `tocsin alerts`: what was found, and triage.
 
 pub(super) mod show;
+mod triage;
 
 use std::sync::Arc;
 
@@ -51,11 +52,20 @@ enum AlertsCommand {
         id: String,
     },
     /// Someone is looking at these alerts
-    Ack(Ids),
+    Ack(triage::StatusArgs),
     /// These alerts are done with
-    Close(Ids),
+    Close(triage::StatusArgs),
     /// These alerts are open again
-    Reopen(Ids),
+    Reopen(triage::StatusArgs),
+    /// Write a note about alerts
+    Note(triage::NoteArgs),
+    /// Say who looks at alerts
+    Assign(triage::AssignArgs),
+    /// Show what was done about an alert, and what went wrong telling of it
+    History {
+        /// Its id, or how its id begins
+        id: String,
+    },
     /// Add tags to alerts, or remove them
     Tag {
         #[command(flatten)]
@@ -105,17 +115,18 @@ struct ListArgs {
 pub fn run(args: AlertsArgs, context: &Context) -> Result<Outcome, CliError> {
     if context.app().alerts_local() {
         context.require_data_dir()?;
-        // What becomes of an alert is told to those who were told of it.
-        super::notify::worker(context)?;
     }
     let alerts = context.app().alerts()?;
     let alerts = alerts.as_ref();
     match args.command {
         AlertsCommand::List(args) => list(args, context, alerts),
         AlertsCommand::Show { id } => show_one(&id, context, alerts),
-        AlertsCommand::Ack(ids) => triage(&ids, WorkflowStatus::Acknowledged, context, alerts),
-        AlertsCommand::Close(ids) => triage(&ids, WorkflowStatus::Closed, context, alerts),
-        AlertsCommand::Reopen(ids) => triage(&ids, WorkflowStatus::Open, context, alerts),
+        AlertsCommand::Ack(args) => triage::status(args, WorkflowStatus::Acknowledged, context, alerts),
+        AlertsCommand::Close(args) => triage::status(args, WorkflowStatus::Closed, context, alerts),
+        AlertsCommand::Reopen(args) => triage::status(args, WorkflowStatus::Open, context, alerts),
+        AlertsCommand::Note(args) => triage::note(args, context, alerts),
+        AlertsCommand::Assign(args) => triage::assign(args, context, alerts),
+        AlertsCommand::History { id } => triage::history(&id, context, alerts),
         AlertsCommand::Tag { ids, add, remove } => {
             let ids = full_ids(&ids, context, alerts)?;
             let changed = context.block_on(alerts.tag(ids, add, remove))?.map_err(CliError::failed)?;
@@ -228,19 +239,6 @@ fn find(id: &str, context: &Context, sink: &dyn AlertSink) -> Result<StoredAlert
 
 fn full_ids(ids: &Ids, context: &Context, sink: &dyn AlertSink) -> Result<Vec<Arc<str>>, CliError> {
     ids.ids.iter().map(|id| find(id, context, sink).map(|alert| alert.id)).collect()
-}
-
-fn triage(
-    ids: &Ids,
-    status: WorkflowStatus,
-    context: &Context,
-    sink: &dyn AlertSink,
-) -> Result<Outcome, CliError> {
-    let ids = full_ids(ids, context, sink)?;
-    let changed = sink.set_workflow_status(ids, status, context.now());
-    let changed = context.block_on(changed)?.map_err(CliError::failed)?;
-    super::run::forward::once(context)?;
-    report(changed, status.as_str(), context)
 }
 
 fn report(changed: usize, what: &str, context: &Context) -> Result<Outcome, CliError> {

@@ -115,7 +115,10 @@ impl PickArgs {
 /// # Errors
 /// When the configuration is wrong, or the state cannot be read or written.
 pub fn run(args: NotifyArgs, context: &Context) -> Result<Outcome, CliError> {
-    let state = || context.app().state().map_err(CliError::failed);
+    let state = || {
+        context.require_data_dir()?;
+        context.app().state().map_err(CliError::failed)
+    };
     match args.command {
         NotifyCommand::List(args) => list(args, context, &*state()?),
         NotifyCommand::Resend(pick) => {

@@ -20,7 +20,7 @@ use crate::ecs::document::Document;
 use crate::elastic::{Client, ElasticError, Request, segment};
 use crate::store::state::{
     AlertSink, BacklogEntry, Created, ExecutionCommit, ExecutionQuery, ExecutionRecord, Memory, RuleState,
-    StateError, StateStore, Status,
+    StateError, StateStore, Status, Turn,
 };
 
 /// Documents of one page.
@@ -388,7 +388,9 @@ impl StateStore for ClusterState {
 
     async fn commit(&self, mut executions: Vec<ExecutionCommit>) -> Result<Vec<ExecutionRecord>, StateError> {
         self.write_alerts(&mut executions).await?;
-        let updates: Vec<_> = executions.iter_mut().flat_map(|e| std::mem::take(&mut e.updates)).collect();
+        let mut updates: Vec<_> =
+            executions.iter_mut().flat_map(|e| std::mem::take(&mut e.updates)).collect();
+        updates.extend(executions.iter().flat_map(|execution| execution.turns.iter().map(Turn::update)));
         if !updates.is_empty() {
             self.alerts.update(updates).await?;
         }

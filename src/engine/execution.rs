@@ -79,7 +79,8 @@ impl Engine {
                 Judged::nothing(failing.failed(error))
             }
         };
-        let Judged { mut record, alerts, updates, kept, settled, memory } = judged;
+        let Judged { mut record, mut alerts, updates, kept, settled, mut memory } = judged;
+        let turns = self.episodes(&due, &uuid, &mut record, &mut alerts, &updates, &mut memory).await;
         let mut state = self.next_state(&due, &uuid, &record, Some(window));
         let survey = due.errand.as_ref().and_then(|errand| errand.survey);
         if let Some(survey) = survey.filter(|_| record.status != Status::Failed) {
@@ -89,7 +90,7 @@ impl Engine {
                 Err(error) => record.warnings.push(error),
             }
         }
-        ExecutionCommit { record, alerts, updates, state: Some(state), kept, settled, memory }
+        ExecutionCommit { record, alerts, updates, state: Some(state), kept, settled, memory, turns }
     }
 
     async fn judge(

@@ -9,6 +9,7 @@
 //! slot again writes no alert twice.
 
 mod cap;
+mod episodes;
 mod errand;
 mod execution;
 mod kinds;

@@ -189,6 +189,7 @@ impl Engine {
                 kept: Vec::new(),
                 settled: Vec::new(),
                 memory: Vec::new(),
+                turns: Vec::new(),
             })
         };
         let Some(compiled) = &due.plan else {

@@ -151,6 +151,10 @@ impl Router {
         at: DateTime<Utc>,
         silences: &[Silence],
     ) -> Vec<NewNotification> {
+        // Of an alarm that goes on, the alert that opened it was told.
+        if lookup(alert, "tocsin.episode.told") == Some(&Value::Bool(false)) {
+            return Vec::new();
+        }
         let silenced = self.silenced(alert, at, silences);
         let now = self.clock.now().timestamp_millis();
         let mut planned: Vec<NewNotification> = Vec::new();

@@ -22,6 +22,7 @@ mod schema;
 mod seam;
 mod silences;
 mod triage;
+mod turn;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -46,6 +47,7 @@ pub use rules::RuleState;
 pub use seam::{AlertSink, Created, StateStore};
 pub use silences::Silence;
 pub use triage::{HistoryEntry, Triage};
+pub use turn::Turn;
 
 /// Name of the file in the data folder.
 pub const FILE: &str = "state.sqlite";

@@ -127,6 +127,7 @@ pub(crate) fn commit(id: &str, alerts: Vec<AlertRow>, slot: i64) -> ExecutionCom
         settled: Vec::new(),
         updates: Vec::new(),
         memory: Vec::new(),
+        turns: Vec::new(),
     }
 }
 

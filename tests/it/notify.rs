@@ -2,8 +2,13 @@
 //! record what they are sent.
 
 mod conversation;
+mod crash;
 mod delivery;
+mod escaping;
+mod real;
 mod routing;
+mod seed;
+mod smtp;
 mod targets;
 
 use std::path::Path;
@@ -152,6 +157,7 @@ pub(crate) fn execution(alerts: Vec<AlertRow>) -> ExecutionCommit {
         kept: Vec::new(),
         settled: Vec::new(),
         memory: Vec::new(),
+        turns: Vec::new(),
     }
 }
 

@@ -73,7 +73,7 @@ pub fn test(quick: bool, all_nodes: bool) -> Result<()> {
 
 /// The benchmark binary that measures what.
 const BENCHES: &[(&str, &[&str])] =
-    &[("ingest", &["B1"]), ("spine", &["B2", "B3", "B8"]), ("start", &["B7"])];
+    &[("ingest", &["B1"]), ("spine", &["B2", "B3", "B8"]), ("start", &["B7"]), ("notify", &["B10"])];
 
 /// Benchmarks named on the command line (`B1` …), or all.
 pub fn bench(names: &[String]) -> Result<()> {

@@ -11,7 +11,10 @@ use rusqlite::{Connection, params};
 
 use super::forward::{Forward, queue};
 use super::outbox::Planned;
-use super::{AlertRow, AlertUpdate, BacklogEntry, ExecutionRecord, Memory, RuleState, StateDb, StateError};
+use super::{
+    AlertRow, AlertUpdate, BacklogEntry, ExecutionRecord, Memory, Routing, RuleState, StateDb, StateError,
+    Turn,
+};
 
 /// How long the writing thread waits for company after the first write of a group.
 pub const LINGER: Duration = Duration::from_millis(20);
@@ -34,6 +37,8 @@ pub struct ExecutionCommit {
     pub settled: Vec<Arc<str>>,
     /// What later executions of the rule are told.
     pub memory: Vec<Memory>,
+    /// Alerts whose episode recovered or lost its data.
+    pub turns: Vec<Turn>,
 }
 
 impl StateDb {
@@ -49,10 +54,12 @@ impl StateDb {
         let targets = self.targets();
         let alerts = executions.iter().flat_map(|execution| &execution.alerts);
         let mut planned = self.planned(alerts)?;
+        let routing = self.routing();
         let (records, queued) = self.write(move |c| {
             let mut queued = 0;
-            let written =
-                executions.into_iter().map(|e| write_execution(c, e, &targets, &mut planned, &mut queued));
+            let written = executions
+                .into_iter()
+                .map(|e| write_execution(c, e, &targets, routing.as_deref(), &mut planned, &mut queued));
             Ok((written.collect::<Result<Vec<_>, StateError>>()?, queued))
         })?;
         if queued > 0 {
@@ -67,10 +74,11 @@ fn write_execution(
     c: &Connection,
     execution: ExecutionCommit,
     targets: &[Arc<str>],
+    routing: Option<&dyn Routing>,
     planned: &mut Planned,
     queued: &mut usize,
 ) -> Result<ExecutionRecord, StateError> {
-    let ExecutionCommit { mut record, alerts, updates, state, kept, settled, memory } = execution;
+    let ExecutionCommit { mut record, alerts, updates, state, kept, settled, memory, turns } = execution;
     for alert in &alerts {
         if super::alerts::insert(c, alert)? {
             queue(c, targets, &alert.id, &Forward::Create)?;
@@ -83,6 +91,9 @@ fn write_execution(
     for update in &updates {
         super::alerts::update(c, update)?;
         queue(c, targets, &update.id, &Forward::Update { fields: update.fields.clone() })?;
+    }
+    for turn in &turns {
+        *queued += super::turn::write(c, turn, targets, routing)?;
     }
     for id in &settled {
         c.prepare_cached("DELETE FROM backlog WHERE rule = ?1 AND alert = ?2")?

@@ -62,7 +62,7 @@ impl Inner {
     }
 
     fn commit(&mut self, execution: ExecutionCommit) -> ExecutionRecord {
-        let ExecutionCommit { mut record, alerts, updates, state, kept, settled, memory } = execution;
+        let ExecutionCommit { mut record, alerts, updates, state, kept, settled, memory, turns } = execution;
         for alert in alerts {
             let counted = alert.counted;
             if self.create(alert) == Created::Duplicate && counted {
@@ -72,6 +72,9 @@ impl Inner {
         }
         for update in updates {
             self.update(update);
+        }
+        for turn in turns {
+            self.update(turn.update());
         }
         for alert in settled {
             self.backlog.remove(&(record.rule_uuid.clone(), alert));

@@ -56,6 +56,7 @@ pub(super) fn execution(rule: &str, alerts: Vec<AlertRow>) -> ExecutionCommit {
         settled: Vec::new(),
         updates: Vec::new(),
         memory: Vec::new(),
+        turns: Vec::new(),
     }
 }
 

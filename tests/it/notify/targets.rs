@@ -119,3 +119,67 @@ async fn slack_gets_plain_text_rather_than_nothing() {
     assert!(delivered.note.unwrap().contains("sent as plain text"));
     assert!(body(&server.asked()[1])["text"].as_str().unwrap().contains("203.0.113.9"));
 }
+
+/// An HTTPS server with a certificate that nobody signed, and the certificate.
+fn self_signed(dir: &Path) -> (u16, std::process::Child) {
+    use std::process::{Command, Stdio};
+    let made = Command::new("openssl")
+        .current_dir(dir)
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem",
+            "-days", "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:TRUE",
+        ])
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let script = format!(
+        "import http.server,ssl\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_POST(self):\n    self.rfile.read(int(self.headers['content-length']));self.send_response(200);self.end_headers();open('told','a').write('x')\n  def log_message(self,*a): pass\ns=http.server.HTTPServer(('127.0.0.1',{port}),H)\nc=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER);c.load_cert_chain('cert.pem','key.pem')\ns.socket=c.wrap_socket(s.socket,server_side=True)\ns.serve_forever()\n"
+    );
+    let server =
+        Command::new("python3").current_dir(dir).args(["-c", &script]).stderr(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < end, "the server does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    (port, server)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_nobody_signed_is_refused_unless_it_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (port, mut server) = self_signed(dir.path());
+    let url = format!("https://127.0.0.1:{port}/");
+    let note = one(&webhook(&url), DeliveryState::Waiting).await.note.unwrap();
+    assert!(note.to_lowercase().contains("certificate"), "{note}");
+    assert!(!dir.path().join("told").exists(), "nothing was sent");
+    let trusting = webhook(&url)
+        .replace("[[route]]", &format!("ca_file = \"{}\"\n[[route]]", dir.path().join("cert.pem").display()));
+    one(&trusting, DeliveryState::Delivered).await;
+    assert!(dir.path().join("told").exists());
+    drop(server.kill());
+    drop(server.wait());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn syslog_over_tls_verifies_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (port, mut server) = self_signed(dir.path());
+    let text = format!(
+        "[[connector]]\nname = \"s\"\ntype = \"syslog\"\naddress = \"127.0.0.1:{port}\"\ntransport = \"tls\"\n[[route]]\nto = [\"s\"]\n"
+    );
+    let note = one(&text, DeliveryState::Waiting).await.note.unwrap();
+    assert!(note.to_lowercase().contains("certificate"), "{note}");
+    drop(server.kill());
+    drop(server.wait());
+}
