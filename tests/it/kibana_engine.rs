@@ -34,6 +34,17 @@ const NOT_COMPARED: &[(&str, &str, &str)] = &[
         "should copy the",
         "a name that is an alias in one index and a field in another is the alias alone",
     ),
+    (
+        "generating_signals",
+        "for non-sequence EQL queries",
+        "left out by Kibana; the cap is a partial failure here",
+    ),
+    (
+        "generating_signals",
+        "shell signals from EQL",
+        "left out by Kibana; a shell keeps the `event` that its events share",
+    ),
+    ("timestamps", "should generate 2 signals with @timestamp", "no warning of indices without `@timestamp`"),
     ("ignore_fields", "testing_ignored", "`alertIgnoreFields` is a setting of Kibana's server"),
 ];
 
