@@ -1,5 +1,7 @@
 //! `tocsin rules`: checking, listing, showing and switching rules.
 
+mod snooze;
+
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -65,6 +67,8 @@ enum RulesCommand {
         #[arg(long = "rules", value_name = "PATH")]
         rules: Vec<PathBuf>,
     },
+    /// Tell nobody about the alerts of rules for a while; they are written all the same
+    Snooze(snooze::SnoozeArgs),
     /// Forget that rules were switched on or off
     Reset {
         /// As for `rules show`
@@ -96,6 +100,7 @@ pub fn run(args: RulesArgs, context: &Context) -> Result<Outcome, CliError> {
         RulesCommand::Show { id, rules } => show(&load(&rules, context), &id, context),
         RulesCommand::Enable { ids, rules } => switch(&load(&rules, context), &ids, Some(true), context),
         RulesCommand::Disable { ids, rules } => switch(&load(&rules, context), &ids, Some(false), context),
+        RulesCommand::Snooze(args) => snooze::run(&load(&args.rules, context), &args, context),
         RulesCommand::Reset { ids, rules } => switch(&load(&rules, context), &ids, None, context),
     }
 }

@@ -171,3 +171,17 @@ fn formats_are_documents_lines_and_rows() {
     assert_eq!(rows.lines().count(), lines.len() + 1, "{rows}");
     assert!(with("human").stdout.contains("StopLogging"));
 }
+
+#[test]
+fn a_snoozed_rule_is_silenced_until_its_time_or_until_that_is_ended() {
+    let dir = folder();
+    let rule = "AWS CloudTrail logging stopped";
+    run(dir.path(), &["rules", "snooze", rule]).code(2);
+    let snoozed = run(dir.path(), &["rules", "snooze", rule, "--for", "2h", "--format", "json"]).code(0).json();
+    let silences = run(dir.path(), &["silence", "list", "--format", "ndjson"]).code(0).lines();
+    assert_eq!(silences.len(), 1, "{silences:?}");
+    assert_eq!(silences[0]["ends"], snoozed["snoozed_until"]);
+    assert_eq!(silences[0]["when"]["rule"], serde_json::json!([snoozed["rule_id"]]));
+    run(dir.path(), &["rules", "snooze", rule, "--end"]).code(0);
+    assert_eq!(run(dir.path(), &["silence", "list", "--format", "ndjson"]).code(0).lines().len(), 0);
+}
