@@ -13,19 +13,19 @@ use super::super::{CliError, Context, Outcome};
 
 /// What `rules snooze` is told.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("end").required(true))]
+#[command(group = clap::ArgGroup::new("length_of_it").required(true))]
 pub(super) struct SnoozeArgs {
     /// As for `rules show`
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
     /// For so long from now on (`2h`)
-    #[arg(long = "for", value_name = "TIME SPAN", group = "end")]
+    #[arg(long = "for", value_name = "TIME SPAN", group = "length_of_it")]
     length: Option<TimeSpan>,
     /// Until then
-    #[arg(long, value_name = "TIME", group = "end")]
+    #[arg(long, value_name = "TIME", group = "length_of_it")]
     until: Option<String>,
     /// Tell their alerts again
-    #[arg(long, group = "end")]
+    #[arg(long, group = "length_of_it")]
     end: bool,
     /// Why
     #[arg(long, default_value = "snoozed")]
