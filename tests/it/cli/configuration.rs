@@ -78,7 +78,7 @@ fn the_file_is_found_in_the_users_folder() {
 #[test]
 fn secrets_are_never_printed() {
     let dir = folder();
-    let text = "[[backend]]\nname = \"prod\"\nurl = [\"http://127.0.0.1:1\"]\nauth = { api_key = \"hunter2\" }\n[[connector]]\nname = \"soc\"\ntype = \"slack\"\nwebhook_url = \"https://hunter2\"\nchannel = { env = \"CHANNEL\" }\n";
+    let text = "[[backend]]\nname = \"prod\"\nurl = [\"http://127.0.0.1:1\"]\nauth = { api_key = \"hunter2\" }\n[[connector]]\nname = \"soc\"\ntype = \"slack\"\nwebhook_url = \"https://hunter2\"\nchannel = \"#soc\"\n";
     std::fs::write(dir.path().join("tocsin.toml"), text).unwrap();
     for arguments in
         [&["config", "show", "-v"][..], &["config", "show", "--format", "human"], &["doctor", "-v"]]
