@@ -10,15 +10,24 @@ use crate::ecs::catalog;
 use crate::ecs::types::FieldType;
 
 /// Objects an alert writes itself; an event's own are not taken over.
-const RESERVED: [&str; 3] = ["kibana", "signal", "threshold_result"];
+const RESERVED: [&str; 4] = ["kibana", "signal", "threshold_result", "tocsin"];
+/// Where an alert says which fields of its event it could not take over.
+const REMOVED: &str = "tocsin.removed_fields";
+/// Names of removed fields that it lists.
+const LISTED: usize = 50;
 
 /// The event's fields as an alert may carry them: without the reserved objects and without
-/// values that the ECS mapping could not hold.
+/// values that the ECS mapping could not hold; of these, `tocsin.removed_fields` has the names.
 pub fn alert_source(event: &Value) -> Map<String, Value> {
     let mut source = event.as_object().cloned().unwrap_or_default();
     source.retain(|key, _| !reserved(key));
     let mut path = String::new();
-    clean(&mut source, &mut path);
+    let mut removed = Vec::new();
+    clean(&mut source, &mut path, &mut removed);
+    if !removed.is_empty() {
+        removed.truncate(LISTED);
+        source.insert(REMOVED.to_owned(), removed.into());
+    }
     source
 }
 
@@ -30,25 +39,35 @@ fn reserved(key: &str) -> bool {
 
 /// Removes clashing values; objects and arrays that this empties go too, those that were empty
 /// stay.
-fn clean(map: &mut Map<String, Value>, path: &mut String) {
+fn clean(map: &mut Map<String, Value>, path: &mut String, removed: &mut Vec<String>) {
     let length = path.len();
     map.retain(|key, value| {
         if length > 0 {
             path.push('.');
         }
         path.push_str(key);
-        let keep = clean_value(value, path);
+        let keep = noted(value, path, removed);
         path.truncate(length);
         keep
     });
 }
 
-fn clean_value(value: &mut Value, path: &mut String) -> bool {
+/// [`clean_value`], with the name of what goes unless it was noted further below or before.
+fn noted(value: &mut Value, path: &mut String, removed: &mut Vec<String>) -> bool {
+    let before = removed.len();
+    let keep = clean_value(value, path, removed);
+    if !keep && removed.len() == before && removed.last() != Some(path) {
+        removed.push(path.clone());
+    }
+    keep
+}
+
+fn clean_value(value: &mut Value, path: &mut String, removed: &mut Vec<String>) -> bool {
     match value {
         Value::Null => true,
         Value::Array(items) => {
             let before = items.len();
-            items.retain_mut(|item| clean_value(item, path));
+            items.retain_mut(|item| noted(item, path, removed));
             before == 0 || !items.is_empty()
         }
         Value::Object(map) => {
@@ -56,7 +75,7 @@ fn clean_value(value: &mut Value, path: &mut String) -> bool {
                 return false;
             }
             let before = map.len();
-            clean(map, path);
+            clean(map, path, removed);
             before == 0 || !map.is_empty()
         }
         scalar => {
@@ -184,6 +203,10 @@ mod tests {
                 "file": {"hash": {"md5": ["x"]}},
                 "mine": {"ip": "anything", "list": [], "none": null},
                 "aws": {"cloudtrail": {"error_code": {"x": 1}}},
+                "tocsin.removed_fields": [
+                    "source.ip", "source.port", "event.created", "agent", "user.name", "host.name.more",
+                    "file.size", "dns.answers",
+                ],
             })
         );
     }

@@ -4,6 +4,7 @@ mod broken;
 mod commands;
 mod forward;
 mod kept;
+mod killed;
 mod setup;
 
 use std::sync::Arc;
