@@ -1,6 +1,7 @@
 //! The project's chores. `cargo xtask` without arguments lists them.
 
 mod check;
+mod compat;
 mod gen_ecs;
 mod gen_recording;
 mod gen_sample;
@@ -21,6 +22,7 @@ cargo xtask <command>
                      (--quick: the tests alone; --all-nodes: on every product, as CI does)
   node PRODUCT …     a real OpenSearch or Elasticsearch node on loopback: start, stop, url, list
   check              licences of dependencies, hygiene of the tree
+  compat FOLDER      what becomes of each rule in a folder: compiled, ran, pushed down
   bench [B1 B2 …]    benchmarks, release build; results to the terminal
   gen-ecs [FOLDER]   the table of fields, from the shared data (default: ../shared)
   gen-recording      docs/demo.svg, from what `tocsin demo` prints
@@ -46,6 +48,7 @@ fn dispatch(command: &str, rest: &[String]) -> Result<()> {
         "test" => run::test(rest.iter().any(|a| a == "--quick"), rest.iter().any(|a| a == "--all-nodes")),
         "node" => node::command(rest),
         "check" => check::run(&root()),
+        "compat" => compat::run(rest),
         "bench" => run::bench(rest),
         "gen-ecs" => {
             let shared = rest.first().map_or_else(|| root().join("../shared"), PathBuf::from);
