@@ -144,7 +144,9 @@ fn print(set: &RuleSet, rows: &[Row]) {
     for row in rows {
         let ran = row.ran.iter().all(|ran| ran == "yes");
         let counts = kinds.entry(row.kind).or_default();
-        for (count, one) in counts.iter_mut().zip([true, row.compiled == "yes", ran, row.pushed[1] == "whole"]) {
+        for (count, one) in
+            counts.iter_mut().zip([true, row.compiled == "yes", ran, row.pushed[1] == "whole"])
+        {
             *count += usize::from(one);
         }
     }
