@@ -25,6 +25,11 @@ pub const DECODE_RATIO: u64 = 1_000;
 pub const RULE_FILE_BYTES: u64 = 4 * 1024 * 1024;
 /// Largest value list, bytes: some 100 million addresses.
 pub const VALUE_LIST_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// Most memory that the distinct values of indicators may take during an execution, bytes; some 80
+/// million addresses, or 20 million names.
+pub const INDICATOR_BYTES: usize = 1024 * 1024 * 1024;
+/// Most indicators that an alert tells of.
+pub const INDICATORS_PER_ALERT: usize = 200;
 /// Elastic's cap of alerts per execution across all rules (`xpack.alerting.rules.run.alerts.max`).
 pub const MAX_SIGNALS_CLUSTER: u32 = 1_000;
 /// Cap of alerts per execution when a rule names none.

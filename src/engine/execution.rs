@@ -112,9 +112,11 @@ impl Engine {
         }
         let mut stages = Stages::new(self, &task).await?;
         let found = kinds::find(self, &mut task, &plan, first, &mut stages).await?;
-        if found.indices == 0 {
+        let no_index = || {
             let patterns = task.plan.request.indices.join(", ");
-            let why = format!("no index matches `{patterns}`");
+            (found.indices == 0).then(|| format!("no index matches `{patterns}`"))
+        };
+        if let Some(why) = found.missing.clone().or_else(no_index) {
             return Ok(Judged::nothing(task.log.without_search(Status::NoDataSource, why)));
         }
         self.check_time_field(&mut task).await?;

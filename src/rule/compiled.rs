@@ -14,7 +14,7 @@ use super::eql;
 pub use super::eql::JoinPlan;
 use super::exceptions::RuleExceptions;
 use super::filters;
-use super::kind::{Cardinality, Language, MachineLearningParams, QueryParams};
+use super::kind::{Cardinality, Language, MachineLearningParams, QueryParams, ThreatMapping};
 use super::model::{Rule, RuleKind};
 
 /// A rule that runs, and what it searches for.
@@ -41,6 +41,8 @@ pub enum CompiledPlan {
     NewTerms(Arc<NewTermsPlan>),
     /// Each anomaly that a machine learning job recorded is a candidate.
     Anomalies(Arc<Filter>),
+    /// Events that match and share values with indicators.
+    ThreatMatch(Arc<ThreatPlan>),
     /// Events that belong together are a candidate.
     Join(Arc<JoinPlan>),
 }
@@ -52,6 +54,7 @@ impl CompiledPlan {
             Self::Search(filter) | Self::Anomalies(filter) => Some(filter),
             Self::Threshold(plan) => Some(&plan.filter),
             Self::NewTerms(plan) => Some(&plan.filter),
+            Self::ThreatMatch(plan) => Some(&plan.filter),
             Self::Join(plan) => Some(&plan.filter),
         }
     }
@@ -83,6 +86,7 @@ impl CompiledPlan {
             Self::Threshold(plan) => Self::Threshold(Arc::new(ThresholdPlan { filter, ..(**plan).clone() })),
             Self::Join(plan) => Self::Join(Arc::new(JoinPlan { filter, ..(**plan).clone() })),
             Self::NewTerms(plan) => Self::NewTerms(Arc::new(NewTermsPlan { filter, ..(**plan).clone() })),
+            Self::ThreatMatch(plan) => Self::ThreatMatch(Arc::new(ThreatPlan { filter, ..(**plan).clone() })),
         }
     }
 }
@@ -109,6 +113,21 @@ pub struct NewTermsPlan {
     pub fields: Arc<[Arc<str>]>,
     /// Start of the history, date math.
     pub history_start: String,
+}
+
+/// What a threat-match rule compares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreatPlan {
+    /// Which events are looked at.
+    pub filter: Arc<Filter>,
+    /// Index patterns of the indicators.
+    pub threat_index: Arc<[String]>,
+    /// Which indicators count.
+    pub threat_filter: Arc<Filter>,
+    /// What must be equal: some group of entries, in it all entries. No group is empty.
+    pub mapping: Vec<Vec<ThreatMapping>>,
+    /// Object of an indicator that alerts are enriched with.
+    pub indicator_path: String,
 }
 
 /// Why a rule has no plan.
@@ -155,7 +174,19 @@ pub fn plan(rule: &Rule) -> Result<CompiledPlan, CompileError> {
         })),
         RuleKind::Eql(params) => eql::plan(params, &rule.filters)?,
         RuleKind::MachineLearning(params) => CompiledPlan::Anomalies(Arc::new(anomalies(params))),
-        RuleKind::Esql(_) | RuleKind::ThreatMatch(_) => {
+        RuleKind::ThreatMatch(params) => CompiledPlan::ThreatMatch(Arc::new(ThreatPlan {
+            filter: events(&params.query)?,
+            threat_index: params.threat_index.clone().into(),
+            threat_filter: Arc::new(filter(
+                "threat_query",
+                &params.threat_query,
+                "threat_filters",
+                &params.threat_filters,
+            )?),
+            mapping: params.mapping.iter().filter(|group| !group.is_empty()).cloned().collect(),
+            indicator_path: params.indicator_path.clone(),
+        })),
+        RuleKind::Esql(_) => {
             return Err(CompileError::NotRunYet(format!("rules of type `{}`", rule.rule_type())));
         }
     })

@@ -19,6 +19,7 @@ use tocsin::ecs::document::NewDocument;
 use tocsin::ecs::flat::FlatDoc;
 use tocsin::ecs::mapping::Mapping;
 use tocsin::engine::{Due, Engine, Settings, Trigger};
+use tocsin::rule::load::files::{Sources, load_sources};
 use tocsin::rule::load::ndjson;
 use tocsin::store::state::{AlertQuery, ExecutionRecord, StateDb, StoredAlert};
 use tocsin::store::{Store, StoreOptions};
@@ -90,8 +91,7 @@ fn new_document(index: &str, id: String, source: &Value) -> NewDocument {
 
 /// A data folder of its own.
 struct House {
-    // Removed with the house.
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     store: Arc<Store>,
     state: Arc<StateDb>,
 }
@@ -101,22 +101,26 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(dir.path(), StoreOptions::default()).unwrap());
         let state = Arc::new(StateDb::open(dir.path()).unwrap());
-        Self { _dir: dir, store, state }
+        Self { dir, store, state }
     }
 
     /// Runs the rule in an export, `slot` being "now".
     fn run(&self, export: &str, slot: chrono::DateTime<chrono::Utc>) -> Ran {
-        let file = ndjson::read(export, |_| "hash".to_owned());
-        let errors: Vec<_> = file.diagnostics.iter().filter(|d| d.is_error()).collect();
+        let path = self.dir.path().join("export.ndjson");
+        std::fs::write(&path, export).unwrap();
+        let sources = Sources {
+            rules: vec![path],
+            exceptions: Vec::new(),
+            value_lists: vec![self.dir.path().join("lists")],
+        };
+        let set = load_sources(&sources, None);
+        let errors: Vec<_> = set.errors().collect();
         assert!(errors.is_empty(), "{errors:?}");
-        let loaded = &file.rules[0];
         let settings = Settings { trigger: Trigger::Manual, ..Settings::default() };
         let backend = LocalBackend::new(Arc::clone(&self.store), Some(Arc::clone(&self.state)));
         let engine =
             Engine::new(Arc::new(backend), Arc::clone(&self.state), Arc::new(SystemClock), settings).unwrap();
-        let exceptions = Arc::from([]);
-        let due =
-            Due { rule: Arc::clone(&loaded.rule), plan: loaded.plan.clone(), exceptions, slot, errand: None };
+        let due = Due::compiled(&set.compiled[0], slot);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let record = runtime.block_on(engine.run(vec![due])).remove(0);
@@ -260,15 +264,24 @@ fn rules_alert_as_kibana_expects() {
     assert!(ran >= 14, "{ran} cases");
 }
 
-/// Whether everything a case needs is there: exceptions are not applied yet, and some rule types
-/// do not run yet.
+/// Whether the rules of a case are of a type that runs.
 fn ready(steps: &[Value]) -> bool {
     steps.iter().filter(|step| step["op"].as_str().unwrap().starts_with("createRule")).all(|step| {
         let file = ndjson::read(&step["rule"].to_string(), |_| "hash".to_owned());
         file.rules.first().is_some_and(|rule| rule.plan.is_some())
-            && step.get("entries").is_none()
-            && step["rule"].get("exceptions_list").is_none()
     })
+}
+
+/// The exception items that a step creates with its rule.
+fn items(step: &Value) -> Vec<Value> {
+    let list = |key: &str| step[key].as_array().cloned().unwrap_or_default();
+    let item = |entries: &Value, systems: &Value| {
+        let systems = systems.as_array().cloned().unwrap_or_default();
+        json!({"list_id": "own", "name": "own", "type": "simple", "entries": entries, "os_types": systems})
+    };
+    let own = list("entries").iter().map(|entries| item(entries, &Value::Null)).collect::<Vec<_>>();
+    let endpoint = list("endpointEntries");
+    own.into_iter().chain(endpoint.iter().map(|of| item(&of["entries"], &of["osTypes"]))).collect()
 }
 
 fn check(shared: &Path, case: &Value, steps: &[Value]) -> Result<(), String> {
@@ -280,15 +293,38 @@ fn check(shared: &Path, case: &Value, steps: &[Value]) -> Result<(), String> {
         load(shared, archive.as_str().unwrap(), only, &house.store);
     }
     let mut last: Option<Ran> = None;
+    let mut exceptions: Vec<Value> = Vec::new();
     for step in steps {
         let ran = || last.as_ref().unwrap();
         match step["op"].as_str().unwrap() {
-            "createRule" => {
+            "lists.importFile" | "lists.importTextFile" => {
+                let args = &step["args"];
+                let values: Vec<&str> =
+                    args[1].as_array().unwrap().iter().map(|value| value.as_str().unwrap()).collect();
+                let lists = house.dir.path().join("lists");
+                std::fs::create_dir_all(&lists).unwrap();
+                std::fs::write(lists.join(args[2].as_str().unwrap()), values.join("\n")).unwrap();
+            }
+            "createExceptionList" => exceptions.push(step["list"].clone()),
+            "createExceptionListItem" => {
+                let mut item = step["item"].clone();
+                if item.get("list_id").is_none() {
+                    item["list_id"] = exceptions[0]["list_id"].clone();
+                }
+                exceptions.push(item);
+            }
+            "createRule" | "createRuleWithExceptionEntries" => {
                 let mut rule = step["rule"].clone();
                 if rule["query"].as_str().is_some_and(|query| query.starts_with("_id:")) {
                     rule["query"] = json!("*:*");
                 }
-                last = Some(house.run(&rule.to_string(), std::time::SystemTime::now().into()));
+                let own = items(step);
+                if !own.is_empty() {
+                    rule["exceptions_list"] = json!([{"id": "1", "list_id": "own", "type": "detection", "namespace_type": "single"}]);
+                }
+                let lines = std::iter::once(&rule).chain(&exceptions).chain(&own);
+                let export: Vec<String> = lines.map(Value::to_string).collect();
+                last = Some(house.run(&export.join("\n"), std::time::SystemTime::now().into()));
             }
             "waitForRuleStatus" => {
                 let mut record = ran().record.clone();

@@ -38,6 +38,7 @@ mod rule_types;
 mod rules;
 mod service;
 mod shared;
+mod shipped_rules;
 mod store;
 mod store_crash;
 mod store_duckdb;

@@ -24,6 +24,7 @@ mod machine_learning;
 mod new_terms;
 mod suppression;
 mod testing;
+mod threat_match;
 mod threshold;
 
 fn noon() -> DateTime<Utc> {

@@ -11,6 +11,7 @@ mod anomalies;
 mod eql;
 mod new_terms;
 mod query;
+mod threat_match;
 mod threshold;
 
 use std::collections::HashSet;
@@ -28,6 +29,8 @@ use crate::store::state::Memory;
 pub(super) struct Found {
     /// How many concrete indices were searched; 0: there is no data source.
     pub indices: usize,
+    /// What else is not there, so that nothing could be found; in words.
+    pub missing: Option<String>,
     /// What the rule remembers for later executions.
     pub memory: Findings,
 }
@@ -68,13 +71,14 @@ pub(super) async fn find(
         CompiledPlan::Threshold(plan) => threshold::find(engine, task, plan, stages).await,
         CompiledPlan::Join(plan) => eql::find(engine, task, plan, stages).await,
         CompiledPlan::NewTerms(plan) => new_terms::find(engine, task, plan, stages).await,
+        CompiledPlan::ThreatMatch(plan) => threat_match::find(engine, task, plan, stages).await,
     }
 }
 
 /// Whether each hit of the plan's filter is a candidate by itself, so that exceptions may be applied
 /// to candidates and counted.
 pub(super) fn by_hit(plan: &CompiledPlan) -> bool {
-    matches!(plan, CompiledPlan::Search(_) | CompiledPlan::Anomalies(_))
+    matches!(plan, CompiledPlan::Search(_) | CompiledPlan::Anomalies(_) | CompiledPlan::ThreatMatch(_))
 }
 
 /// Whether the first page of hits of this plan's filter is what it starts with: such plans are

@@ -123,7 +123,7 @@ pub(super) async fn find(
         candidates.push(candidate);
     }
     stages.take(move |_| candidates).await?;
-    Ok(Found { indices, memory: Findings::Threshold(history) })
+    Ok(Found { indices, memory: Findings::Threshold(history), missing: None })
 }
 
 fn candidate(

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::item::{Entry, Item, Test};
-use super::values::ListType;
+use super::values::{ListType, ends};
 use crate::query::plan::values::ValueSet;
-use crate::query::plan::{Case, FieldPattern, Filter, Node, Pattern, Piece};
+use crate::query::plan::{Bounds, Case, FieldPattern, Filter, Node, Pattern, Piece};
 
 /// Gives a value list.
 type Lists<'l> = dyn FnMut(&str, ListType) -> Result<Arc<ValueSet>, String> + 'l;
@@ -56,10 +56,21 @@ fn one(entry: &Entry, path: Option<&str>, lists: &mut Lists<'_>) -> Result<Filte
             let inner = Filter::new(Node::And(each(entries, Some(&field), lists)?));
             Node::Nested { path: Arc::from(field), inner: Box::new(inner) }
         }
+        Test::List { id, kind: kind @ ListType::NumberRange } => ranges(&field, &*lists(id, *kind)?),
         Test::List { id, kind } => Node::OneOf { field: name(&field), values: lists(id, *kind)? },
     };
     let filter = Filter::new(node);
     Ok(if entry.included { filter } else { Filter::new(Node::Not(Box::new(filter))) })
+}
+
+/// A number in one of some ranges.
+fn ranges(field: &str, values: &ValueSet) -> Node {
+    let texts = values.as_texts().into_iter().flat_map(|texts| texts.iter());
+    let range = |(low, high): (&str, &str)| {
+        let bounds = Bounds { gte: Some(Arc::from(low)), lte: Some(Arc::from(high)), ..Bounds::default() };
+        Filter::new(Node::Range { field: name(field), bounds })
+    };
+    Node::Or(texts.filter_map(ends).map(range).collect())
 }
 
 fn name(field: &str) -> FieldPattern {

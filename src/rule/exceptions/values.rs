@@ -22,6 +22,8 @@ pub enum ListType {
     IpRange,
     /// Numbers of any kind.
     Number,
+    /// Ranges of numbers (`1-5`), both ends included.
+    NumberRange,
     /// Dates.
     Date,
     /// `true` or `false`.
@@ -40,6 +42,7 @@ impl ListType {
             "ip" => Self::Ip,
             "ip_range" => Self::IpRange,
             "byte" | "short" | "integer" | "long" | "half_float" | "float" | "double" => Self::Number,
+            "integer_range" | "long_range" | "float_range" | "double_range" => Self::NumberRange,
             "date" | "date_nanos" => Self::Date,
             "boolean" => Self::Boolean,
             _ => return None,
@@ -52,10 +55,23 @@ impl ListType {
             Self::Ip => "an address",
             Self::IpRange => "a network, a range of addresses or an address",
             Self::Number => "a number",
+            Self::NumberRange => "a range of numbers",
             Self::Date => "a date",
             Self::Boolean => "`true` or `false`",
         }
     }
+}
+
+/// The ends of `1-5`, `-5--1` or `1.5-2`; a number alone is both.
+pub(super) fn ends(text: &str) -> Option<(&str, &str)> {
+    if number::parse(text).is_some() {
+        return Some((text, text));
+    }
+    text.match_indices('-').filter(|(at, _)| *at > 0).find_map(|(at, _)| {
+        let (low, high) = (text.get(..at)?.trim(), text.get(at + 1..)?.trim());
+        let order = number::parse(low)?.as_f64() <= number::parse(high)?.as_f64();
+        order.then_some((low, high))
+    })
 }
 
 /// Reads the lines of the list at `path`; empty ones are skipped. What is wrong with a line goes to
@@ -87,6 +103,7 @@ pub fn read(
                 None => false,
             },
             ListType::Number => number::parse(line).is_some(),
+            ListType::NumberRange => ends(line).is_some(),
             ListType::Date => date::parse(line, None).is_some(),
             ListType::Boolean => boolean(line).is_some(),
         };
