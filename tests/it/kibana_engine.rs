@@ -51,6 +51,7 @@ const NOT_COMPARED: &[(&str, &str, &str)] = &[
         "left out by Kibana; a shell keeps the `event` that its events share",
     ),
     ("timestamps", "should generate 2 signals with @timestamp", "no warning of indices without `@timestamp`"),
+    ("create_exceptions", "get back 10 signals", "the case reads a page of 10 of the alerts"),
     ("ignore_fields", "testing_ignored", "`alertIgnoreFields` is a setting of Kibana's server"),
 ];
 
@@ -261,7 +262,7 @@ fn rules_alert_as_kibana_expects() {
     }
     println!("{ran} cases passed, {waiting} wait for what is not there yet");
     assert!(failed.is_empty(), "{} of {}:\n{}", failed.len(), ran + failed.len(), failed.join("\n"));
-    assert!(ran >= 14, "{ran} cases");
+    assert!(ran >= 190, "{ran} cases");
 }
 
 /// Whether the rules of a case are of a type that runs.
@@ -343,7 +344,8 @@ fn check(shared: &Path, case: &Value, steps: &[Value]) -> Result<(), String> {
             }
             "waitForSignals" => {
                 let count = ran().alerts.len();
-                if json!(count) != step["count"] {
+                // Kibana's tests wait until there are as many, and compare what there is later.
+                if (count as u64) < step["count"].as_u64().unwrap_or(0) {
                     return Err(format!("{count} alerts, expected {}: {:?}", step["count"], ran().record));
                 }
             }

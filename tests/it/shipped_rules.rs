@@ -96,8 +96,8 @@ fn a_burst_of_deletions_of_several_kinds_alerts() {
         (0..count).map(|id| event(id, 5, "ec2.amazonaws.com", kinds[id % kinds.len()], &json!({}))).collect()
     };
     let three = ["DeleteVolume", "DeleteSnapshot", "TerminateInstances"];
-    assert_eq!(run(name, deletions(40, &three)).alerts, 1);
-    assert_eq!(run(name, deletions(39, &three)).alerts, 0);
+    assert_eq!(run(name, deletions(20, &three)).alerts, 1);
+    assert_eq!(run(name, deletions(19, &three)).alerts, 0);
     assert_eq!(run(name, deletions(60, &three[..2])).alerts, 0, "of two kinds it is a clean-up");
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::item::{Entry, Item, Test};
 use super::values::{ListType, ends};
-use crate::query::plan::values::ValueSet;
+use crate::query::plan::values::{TextSet, ValueSet};
 use crate::query::plan::{Bounds, Case, FieldPattern, Filter, Node, Pattern, Piece};
 
 /// Gives a value list.
@@ -65,7 +65,7 @@ fn one(entry: &Entry, path: Option<&str>, lists: &mut Lists<'_>) -> Result<Filte
 
 /// A number in one of some ranges.
 fn ranges(field: &str, values: &ValueSet) -> Node {
-    let texts = values.as_texts().into_iter().flat_map(|texts| texts.iter());
+    let texts = values.as_texts().into_iter().flat_map(TextSet::iter);
     let range = |(low, high): (&str, &str)| {
         let bounds = Bounds { gte: Some(Arc::from(low)), lte: Some(Arc::from(high)), ..Bounds::default() };
         Filter::new(Node::Range { field: name(field), bounds })

@@ -117,7 +117,9 @@ impl Sheet {
                 let mut values = pair.indicator_values();
                 for event in &self.events {
                     for text in pair.event.iter().flat_map(|field| values_of(&event.flat, field)) {
-                        values.insert(text);
+                        for spelled in pair.spellings(text) {
+                            values.insert(&spelled);
+                        }
                     }
                 }
                 all.push(pair.indicator_one_of(values.finish()));

@@ -41,9 +41,17 @@ pub(super) async fn find(
     let (events, threats) = (mapping(engine, &request.indices).await?, mapping(engine, &threat_index).await?);
     let groups: Vec<Group> =
         plan.mapping.iter().map(|entries| Group::new(entries, &events, &threats)).collect();
+    // As in Kibana, what is excepted is no indicator either.
+    let threat_filter = match &task.excepted {
+        None => Filter::clone(&plan.threat_filter),
+        Some(excepted) => {
+            let not = Filter::new(Node::Not(Box::new(Filter::clone(excepted))));
+            Filter::clone(&both(Filter::clone(&plan.threat_filter), not))
+        }
+    };
     let indicators = Scope {
         indices: Arc::clone(&threat_index),
-        filter: both(Filter::clone(&plan.threat_filter), any_of(groups.iter().map(Group::indicator_exists))),
+        filter: both(threat_filter, any_of(groups.iter().map(Group::indicator_exists))),
         now: task.due.slot,
         window: None,
         time: TimeField::timestamp(),

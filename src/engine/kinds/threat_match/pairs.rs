@@ -89,6 +89,12 @@ impl Pair {
         one_of(&self.field, values)
     }
 
+    /// A value of an event as it may be spelled in indicators: as it is, and as its type writes it.
+    pub(super) fn spellings(&self, text: &str) -> [String; 2] {
+        let key = self.event.as_ref().and_then(|field| key_of(field, &Value::from(text)));
+        [text.to_owned(), key.map_or_else(|| text.to_owned(), |key| key.text())]
+    }
+
     /// Indicators with one of `values`.
     pub(super) fn indicator_one_of(&self, values: ValueSet) -> Filter {
         one_of(&self.value, values)
