@@ -17,8 +17,8 @@ use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Duration, Utc};
 
-use crate::backend::Backend;
 use crate::backend::local::LocalBackend;
+use crate::backend::{Backend, SearchOptions};
 use crate::base::clock::Clock;
 use crate::base::limits::DELIVERIES_DAYS;
 use crate::config::{ByteSize, Capped, Config, TimeSpan};
@@ -55,6 +55,10 @@ pub struct EngineMode {
     /// Why executions run.
     pub trigger: Trigger,
 }
+
+/// The store's share of `limits.memory`; searches have the rest.
+const STORE_SHARE: usize = 13;
+const STORE_PARTS: usize = 16;
 
 /// How long the execution log is kept, days: as long as Kibana's event log.
 pub const LOG_DAYS: i64 = 90;
@@ -148,7 +152,8 @@ impl App {
     /// # Errors
     /// When either cannot be opened.
     pub fn local_backend(&self) -> Result<Arc<LocalBackend>, AppError> {
-        Ok(Arc::new(LocalBackend::new(self.store()?, Some(self.state()?))))
+        let options = SearchOptions::within(self.memory() - self.memory() / STORE_PARTS * STORE_SHARE);
+        Ok(Arc::new(LocalBackend::with_options(self.store()?, Some(self.state()?), options)))
     }
 
     /// An engine over backend and state, with the configured bounds.
@@ -224,8 +229,12 @@ impl App {
         })
     }
 
+    fn memory(&self) -> usize {
+        usize::try_from(self.config.limits.memory.bytes()).unwrap_or(usize::MAX)
+    }
+
     fn store_options(&self) -> StoreOptions {
-        let cache_bytes = usize::try_from(self.config.limits.memory.bytes()).unwrap_or(usize::MAX);
+        let cache_bytes = self.memory() / STORE_PARTS * STORE_SHARE;
         StoreOptions { clock: Arc::clone(&self.clock), cache_bytes, ..StoreOptions::default() }
     }
 

@@ -17,6 +17,7 @@ use crate::ecs::columns::Column;
 use crate::ecs::mapping::Field;
 use crate::ecs::types::FieldType;
 use crate::ecs::value::{boolean, date, ip, number};
+use crate::store::Rests;
 use crate::store::batch::Batch;
 
 /// Most fields that events are grouped by.
@@ -433,11 +434,19 @@ pub(super) struct PartCache {
     bytes: usize,
     limit: usize,
     clock: u64,
+    rests: Rests,
 }
 
 impl PartCache {
     pub(super) fn new(limit: usize) -> Self {
         Self { limit, ..Self::default() }
+    }
+
+    /// Forgets batches not used since some rests ago.
+    pub(super) fn rest(&mut self) {
+        let Some(before) = self.rests.rest(self.clock) else { return };
+        self.parts.retain(|_, (used, _)| *used > before);
+        self.bytes = self.parts.values().flat_map(|(_, parts)| parts.values()).map(|part| size(part)).sum();
     }
 
     fn get(&mut self, batch: u64, key: &PartKey) -> Option<Arc<Part>> {

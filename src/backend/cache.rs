@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use crate::store::Rests;
+
 /// Identity of a filter together with how its fields are typed; see
 /// [`super::kernels::FilterKey`].
 pub(super) use super::kernels::FilterKey;
@@ -82,12 +84,20 @@ pub(super) struct MatchCache {
     bytes: usize,
     limit: usize,
     clock: u64,
+    rests: Rests,
 }
 
 impl MatchCache {
     /// An empty cache of at most `limit` bytes (approximately); 0 remembers nothing.
     pub(super) fn new(limit: usize) -> Self {
-        Self { batches: FxHashMap::default(), bytes: 0, limit, clock: 0 }
+        Self { batches: FxHashMap::default(), bytes: 0, limit, clock: 0, rests: Rests::default() }
+    }
+
+    /// Forgets batches not used since some rests ago.
+    pub(super) fn rest(&mut self) {
+        let Some(before) = self.rests.rest(self.clock) else { return };
+        self.batches.retain(|_, entry| entry.used > before);
+        self.bytes = self.batches.values().map(|entry| entry.bytes).sum();
     }
 
     /// What is known of these filters on a batch.

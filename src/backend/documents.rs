@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::{BackendError, DocumentRef};
 use crate::ecs::document::Document;
+use crate::store::RESTS;
 use crate::store::batch::Batch;
 
 /// The documents of these names, in the order asked. Reads the ids of every batch of their
@@ -51,12 +52,22 @@ pub(super) struct DocumentCache {
     old: FxHashMap<(u64, u32), (Document, usize)>,
     young_bytes: usize,
     limit: usize,
+    rests: usize,
 }
 
 impl DocumentCache {
     /// An empty cache of at most `limit` bytes (approximately); 0 remembers nothing.
     pub(super) fn new(limit: usize) -> Self {
-        Self { young: FxHashMap::default(), old: FxHashMap::default(), young_bytes: 0, limit }
+        Self { young: FxHashMap::default(), old: FxHashMap::default(), young_bytes: 0, limit, rests: 0 }
+    }
+
+    /// Forgets what was not used since the last time; every so many rests.
+    pub(super) fn rest(&mut self) {
+        self.rests += 1;
+        if self.rests.is_multiple_of(RESTS / 2) {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
     }
 
     /// The document at a row of a batch, when it is remembered.

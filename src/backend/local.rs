@@ -11,8 +11,8 @@ use super::memory::MemoryBatch;
 use super::search::{SearchOptions, Searcher, Source, finish, groups};
 use super::times::{INGESTED, TIMESTAMP};
 use super::{
-    AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, Each, HitPage, ScanEnd,
-    ScanRequest, SearchRequest,
+    AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, Each, EachText,
+    FieldOrder, HitPage, PlacePage, ScanEnd, ScanRequest, SearchRequest, Streamed,
 };
 use crate::ecs::document::Document;
 use crate::ecs::mapping::Mapping;
@@ -54,6 +54,27 @@ impl LocalBackend {
     /// Answers requests without an async runtime, in the order asked.
     pub fn search_many_now(&self, requests: &[SearchRequest]) -> Vec<Result<HitPage, BackendError>> {
         self.inner.search_many(requests)
+    }
+
+    /// Hands the events that match to `each` in the order of time, or of `order`, `request.size` at
+    /// most, and counts all. Only a page of them is held, and what is read is not remembered.
+    /// Blocks; `request.after` is not looked at.
+    ///
+    /// # Errors
+    /// As [`Backend::search`].
+    pub fn stream(
+        &self,
+        request: &SearchRequest,
+        order: Option<&FieldOrder>,
+        each: &mut EachText<'_>,
+    ) -> Result<Streamed, BackendError> {
+        let inner = &self.inner;
+        let snapshot = inner.store.snapshot().map_err(|error| BackendError::Failed(error.to_string()))?;
+        let source = inner.source(&snapshot.for_one_pass(), &[request])?;
+        match order {
+            None => inner.searcher.stream(source, request, each),
+            Some(order) => inner.searcher.stream_ordered(&source, request, order, each),
+        }
     }
 
     /// Runs `work` where it may take long: off the runtime's workers when there is a runtime.
@@ -227,6 +248,15 @@ impl Backend for LocalBackend {
         Capabilities { name: "the embedded store", eql: false, esql: false, anomalies: false }
     }
 
+    fn embedded(&self, _indices: &[String]) -> Option<&LocalBackend> {
+        Some(self)
+    }
+
+    fn rest(&self) {
+        self.inner.store.rest();
+        self.inner.searcher.rest();
+    }
+
     async fn mapping(&self, indices: &[String]) -> Result<Arc<Mapping>, BackendError> {
         let snapshot =
             self.inner.store.snapshot().map_err(|error| BackendError::Failed(error.to_string()))?;
@@ -238,6 +268,14 @@ impl Backend for LocalBackend {
     async fn search(&self, request: SearchRequest) -> Result<HitPage, BackendError> {
         let mut pages = self.off(move |inner| inner.search_many(std::slice::from_ref(&request))).await?;
         pages.pop().unwrap_or_else(|| Err(BackendError::Failed("the request was not answered".to_owned())))
+    }
+
+    async fn places(&self, request: SearchRequest) -> Result<PlacePage, BackendError> {
+        self.off(move |inner| {
+            let source = inner.source_of(&request)?;
+            inner.searcher.places(&source, &request)
+        })
+        .await?
     }
 
     async fn search_many(&self, requests: Vec<SearchRequest>) -> Vec<Result<HitPage, BackendError>> {

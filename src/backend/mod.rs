@@ -18,6 +18,7 @@ pub mod memory;
 pub mod router;
 mod scan;
 mod search;
+mod stream;
 mod times;
 
 use std::sync::Arc;
@@ -29,11 +30,13 @@ use crate::ecs::document::Document;
 use crate::ecs::mapping::Mapping;
 use crate::query::plan::Filter;
 
+pub use crate::store::RESTS;
 pub use aggregate::{
     AggregateRequest, Bucket, BucketKey, BucketPage, Capabilities, Counted, Each, KeyValue, ScanEnd,
     ScanRequest, Scope,
 };
 pub use search::SearchOptions;
+pub use stream::{EachText, FieldOrder, Streamed, TextHit, stream_hits};
 
 /// Which time of an event decides whether it lies in a window.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -109,6 +112,17 @@ pub struct HitPage {
     pub indices: usize,
 }
 
+/// A page of places of hits, for those who need no documents.
+#[derive(Debug, Clone, Default)]
+pub struct PlacePage {
+    /// Places in order.
+    pub places: Vec<SortKey>,
+    /// Number of events that match in the whole window (not only this page).
+    pub total: u64,
+    /// How many concrete indices the patterns named.
+    pub indices: usize,
+}
+
 /// Why a search failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
@@ -140,10 +154,26 @@ pub struct DocumentRef {
 pub trait Backend: Send + Sync {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
+    /// The embedded store behind it, when that is what serves these patterns: what it can do better
+    /// than others, such as streaming, may be asked of it.
+    fn embedded(&self, indices: &[String]) -> Option<&local::LocalBackend> {
+        let _ = indices;
+        None
+    }
+    /// Forgets what was not used for the last minutes, [`RESTS`] of them; a service calls it every
+    /// minute. Never changes a result.
+    fn rest(&self) {}
     /// Types of the fields of the indices that `indices` names.
     async fn mapping(&self, indices: &[String]) -> Result<Arc<Mapping>, BackendError>;
     /// One page of hits.
     async fn search(&self, request: SearchRequest) -> Result<HitPage, BackendError>;
+    /// Where the hits of one page are, without reading them. The page may be smaller than was asked
+    /// for though there are more; the last one is empty.
+    async fn places(&self, request: SearchRequest) -> Result<PlacePage, BackendError> {
+        let size = request.size.min(crate::base::limits::PAGE_HITS);
+        let HitPage { hits, total, indices } = self.search(SearchRequest { size, ..request }).await?;
+        Ok(PlacePage { places: hits.into_iter().map(|hit| hit.sort).collect(), total, indices })
+    }
     /// Many first pages at once, in the order asked: one scan where the backend can.
     async fn search_many(&self, requests: Vec<SearchRequest>) -> Vec<Result<HitPage, BackendError>>;
     /// One page of buckets.

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::join::{NativePage, NativeRequest};
+use super::local::LocalBackend;
 use super::{
-    AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, Each, HitPage, ScanEnd,
-    ScanRequest, SearchRequest,
+    AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, Each, HitPage, PlacePage,
+    ScanEnd, ScanRequest, SearchRequest,
 };
 use crate::ecs::document::Document;
 use crate::ecs::mapping::Mapping;
@@ -114,6 +115,20 @@ impl Router {
 impl Backend for Router {
     fn capabilities(&self) -> Capabilities {
         self.otherwise.capabilities()
+    }
+
+    fn embedded(&self, indices: &[String]) -> Option<&LocalBackend> {
+        self.serving(indices).embedded(indices)
+    }
+
+    fn rest(&self) {
+        let all = self.routes.iter().map(|route| &route.backend);
+        all.chain([&self.otherwise, &self.alerts.backend]).for_each(|backend| backend.rest());
+    }
+
+    async fn places(&self, request: SearchRequest) -> Result<PlacePage, BackendError> {
+        let (backend, indices) = self.routed(&request.indices);
+        backend.places(SearchRequest { indices, ..request }).await
     }
 
     async fn mapping(&self, indices: &[String]) -> Result<Arc<Mapping>, BackendError> {

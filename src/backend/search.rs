@@ -12,7 +12,7 @@ use super::cache::{Judged, MatchCache};
 use super::documents::DocumentCache;
 use super::kernels::{FilterKey, Kernels, Prepared};
 use super::times::{Selection, TimeSpec};
-use super::{BackendError, Hit, HitPage, SearchRequest, SortKey};
+use super::{BackendError, Hit, HitPage, PlacePage, SearchRequest, SortKey};
 use crate::ecs::document::{ID, INDEX};
 use crate::ecs::mapping::Mapping;
 use crate::query::compile::prefilter::Probe;
@@ -29,6 +29,14 @@ pub struct SearchOptions {
     pub aggregate_cache: usize,
     /// Whether batches are skipped that cannot hold a match. Never changes a result.
     pub prune: bool,
+}
+
+impl SearchOptions {
+    /// Caches that together take `bytes` at most.
+    pub fn within(bytes: usize) -> Self {
+        let third = bytes / 3;
+        Self { match_cache: third, document_cache: third, aggregate_cache: third, ..Self::default() }
+    }
 }
 
 impl Default for SearchOptions {
@@ -112,6 +120,13 @@ impl Searcher {
         }
     }
 
+    /// Forgets what was not used lately; see [`super::Backend::rest`].
+    pub(super) fn rest(&self) {
+        lock(&self.matches).rest();
+        lock(&self.documents).rest();
+        lock(&self.parts).rest();
+    }
+
     /// Answers the requests numbered in `group`, which all read `source`. Should one of them fail,
     /// the others are answered one by one: what one rule cannot read stops no other.
     pub(super) fn answer(
@@ -154,15 +169,23 @@ impl Searcher {
         requests: &[&SearchRequest],
     ) -> Result<Vec<HitPage>, BackendError> {
         let prepared = self.prepared(source, requests);
-        if let Some(what) = prepared.iter().find_map(|filter| filter.foreign.as_deref()) {
-            return Err(BackendError::Unsupported(format!("only a cluster can answer this: {what}")));
-        }
+        refuse_foreign(&prepared)?;
         let found = self.find(source, requests, &prepared)?;
         let mut drafts = Vec::with_capacity(requests.len());
         for (request, found) in requests.iter().zip(found) {
             drafts.push(draft(source, request, found)?);
         }
         self.fill(source, drafts)
+    }
+
+    /// Where the hits of a page are.
+    pub(super) fn places(&self, source: &Source, request: &SearchRequest) -> Result<PlacePage, BackendError> {
+        let prepared = self.prepared(source, &[request]);
+        refuse_foreign(&prepared)?;
+        let found = self.find(source, &[request], &prepared)?.pop().unwrap_or_default();
+        let Draft { page, total } = draft(source, request, found)?;
+        let places = page.into_iter().map(|(_, place)| place).collect();
+        Ok(PlacePage { places, total, indices: source.indices })
     }
 
     /// The filters of requests, prepared for `source`.
@@ -438,8 +461,16 @@ impl Searcher {
     }
 }
 
+/// Refuses what only a cluster can answer.
+pub(super) fn refuse_foreign(prepared: &[Arc<Prepared>]) -> Result<(), BackendError> {
+    match prepared.iter().find_map(|filter| filter.foreign.as_deref()) {
+        Some(what) => Err(BackendError::Unsupported(format!("only a cluster can answer this: {what}"))),
+        None => Ok(()),
+    }
+}
+
 /// Orders matches by time; what has no primary time comes last in either direction.
-fn by_time(a: (i64, i64), b: (i64, i64), descending: bool) -> Ordering {
+pub(super) fn by_time(a: (i64, i64), b: (i64, i64), descending: bool) -> Ordering {
     if !descending {
         return a.cmp(&b);
     }
@@ -448,7 +479,7 @@ fn by_time(a: (i64, i64), b: (i64, i64), descending: bool) -> Ordering {
 }
 
 /// The order of hits.
-fn by_key(a: &SortKey, b: &SortKey, descending: bool) -> Ordering {
+pub(super) fn by_key(a: &SortKey, b: &SortKey, descending: bool) -> Ordering {
     by_time((a.primary, a.timestamp), (b.primary, b.timestamp), descending).then_with(|| {
         let names = (&a.index, &a.id).cmp(&(&b.index, &b.id));
         if descending { names.reverse() } else { names }
@@ -493,7 +524,7 @@ fn draft(source: &Source, request: &SearchRequest, mut found: Vec<Found>) -> Res
 }
 
 /// What was found with its place in the order.
-fn with_ids(source: &Source, found: Vec<Found>) -> Result<Vec<(Found, SortKey)>, BackendError> {
+pub(super) fn with_ids(source: &Source, found: Vec<Found>) -> Result<Vec<(Found, SortKey)>, BackendError> {
     let mut by_batch: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
     for one in &found {
         by_batch.entry(one.batch).or_default().push(one.row);

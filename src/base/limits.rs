@@ -47,6 +47,8 @@ pub const REJECTS_BEFORE_GIVING_UP: u64 = 1_000;
 pub const MAPPING_BYTES: u64 = 16 * 1024 * 1024;
 /// Hits of one page of a search by an execution.
 pub const PAGE_HITS: usize = 1_000;
+/// Hits of one page that are counted and not read.
+pub const PAGE_PLACES: usize = 64 * 1024;
 /// How many times the cap of alerts an execution may have its rule's backlog may hold.
 pub const BACKLOG_CAPS: usize = 10;
 /// How long a capped candidate is kept for later executions, hours.

@@ -1,26 +1,22 @@
 //! `tocsin search`: events that match a query.
 
 mod eql;
+mod shown;
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde_json::Value;
 
 use super::error::Finding;
-use super::output::lookup;
-use super::table::Cell;
-use super::{CliError, Context, Outcome, Table};
-use crate::backend::{Backend, Hit, HitPage, SearchRequest, TimeField};
+use super::{CliError, Context, Outcome};
+use crate::backend::{Backend, FieldOrder, Hit, HitPage, SearchRequest, TimeField, stream_hits};
 use crate::base::datemath::Rounding;
 use crate::base::diagnostic::{Diagnostic, Level};
 use crate::base::window::Window;
-use crate::ecs::types::FieldType;
 use crate::query::eval::Matcher;
 use crate::query::lang::{dsl, kql, lucene};
 use crate::query::plan::{Filter, Node};
+use shown::{Record, Shown, text};
 
 /// Search stored events
 ///
@@ -75,43 +71,12 @@ enum Language {
     Dsl,
 }
 
-/// A hit as scripts read it.
-#[derive(Debug, Serialize)]
-struct Record<'a> {
-    #[serde(rename = "_index")]
-    index: &'a str,
-    #[serde(rename = "_id")]
-    id: &'a str,
-    #[serde(rename = "_source")]
-    source: &'a Value,
-}
-
 /// How hits are ordered.
 struct Sort {
     field: Arc<str>,
     descending: bool,
 }
 
-/// Columns people see.
-const COLUMNS: [(&str, &str); 5] = [
-    ("action", "event.action"),
-    ("outcome", "event.outcome"),
-    ("user", "user.name"),
-    ("source", "source.ip"),
-    ("region", "cloud.region"),
-];
-/// Columns of `--format csv`.
-const CSV: [&str; 9] = [
-    "_index",
-    "_id",
-    "_source.@timestamp",
-    "_source.event.dataset",
-    "_source.event.action",
-    "_source.event.outcome",
-    "_source.user.name",
-    "_source.source.ip",
-    "_source.cloud.region",
-];
 /// Hits read at once when all of them are needed.
 const PAGE: usize = 1_000;
 
@@ -150,19 +115,39 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<Outcome, CliError> {
     if let Some(query) = &eql {
         return eql::run(&args, query, request, &mapping, &*backend, context);
     }
-    // The backend orders by the time that it searches on; any other order needs all hits.
-    let by_time = *sort.field == *time;
-    let page = if by_time || args.size == 0 {
-        search(context, &*backend, request)?
-    } else {
-        let date = mapping.resolve(&sort.field).is_some_and(|field| field.kind == FieldType::Date);
-        sorted(context, &*backend, request, &sort, args.size, date)?
-    };
-    if page.indices == 0 {
+    if args.size == 0 {
+        let page = search(context, &*backend, request)?;
+        warn_of_no_index(&args, page.indices, context);
+        show(context, &page, 0)?;
+        return Ok(Outcome::Fine);
+    }
+    // The backend orders by the time that it searches on.
+    let order =
+        (*sort.field != *time).then_some(FieldOrder { field: sort.field, descending: sort.descending });
+    let request = SearchRequest { descending: request.descending && order.is_none(), ..request };
+    let indices = stream(context, &*backend, &request, order.as_ref())?;
+    warn_of_no_index(&args, indices, context);
+    Ok(Outcome::Fine)
+}
+
+/// Shows hits as they come; how many indices there were.
+fn stream(
+    context: &Context,
+    backend: &dyn Backend,
+    request: &SearchRequest,
+    order: Option<&FieldOrder>,
+) -> Result<usize, CliError> {
+    let mut shown = Shown::new(context);
+    let streamed = context.block_on(stream_hits(backend, request, order, &mut |hit| shown.take(&hit)))?;
+    let end = streamed.map_err(CliError::failed)?;
+    shown.finish(end.total)?;
+    Ok(end.indices)
+}
+
+fn warn_of_no_index(args: &SearchArgs, indices: usize, context: &Context) {
+    if indices == 0 {
         context.warn(format!("no index is called `{}`", args.index.join(",")));
     }
-    show(context, &page, args.size)?;
-    Ok(Outcome::Fine)
 }
 
 fn refuse_what_is_not_there(args: &SearchArgs) -> Result<(), CliError> {
@@ -257,133 +242,11 @@ fn search(context: &Context, backend: &dyn Backend, request: SearchRequest) -> R
     context.block_on(backend.search(request))?.map_err(CliError::failed)
 }
 
-/// The first `size` hits in the order of a field: numbers and dates by their value, text by its
-/// characters; events without the field last.
-fn sorted(
-    context: &Context,
-    backend: &dyn Backend,
-    mut request: SearchRequest,
-    sort: &Sort,
-    size: usize,
-    date: bool,
-) -> Result<HitPage, CliError> {
-    request.size = PAGE;
-    request.descending = false;
-    let mut kept: Vec<(Option<Key>, Hit)> = Vec::new();
-    let mut result = HitPage::default();
-    loop {
-        let page = search(context, backend, request.clone())?;
-        (result.total, result.indices) = (page.total, page.indices);
-        let Some(last) = page.hits.last() else { break };
-        request.after = Some(last.sort.clone());
-        kept.extend(page.hits.into_iter().map(|hit| (key(&hit.document.source, sort, date), hit)));
-        // Stable, so that equal values stay in the order of time.
-        kept.sort_by(|(a, _), (b, _)| compare(a.as_ref(), b.as_ref(), sort.descending));
-        kept.truncate(size);
-    }
-    result.hits = kept.into_iter().map(|(_, hit)| hit).collect();
-    Ok(result)
-}
-
-/// What a hit is sorted by.
-#[derive(Debug, Clone, PartialEq, PartialOrd)]
-enum Key {
-    Number(f64),
-    Text(String),
-}
-
-/// The smallest value of a hit, or the greatest when the order is descending, as Elasticsearch
-/// takes it from an array.
-fn key(source: &Value, sort: &Sort, date: bool) -> Option<Key> {
-    let one = |value: &Value| match value {
-        Value::Number(number) => number.as_f64().map(Key::Number),
-        Value::Bool(value) => Some(Key::Text(value.to_string())),
-        Value::String(text) if date => {
-            let nanos = crate::ecs::value::date::parse(text, None)?;
-            Some(Key::Number(crate::ecs::value::date::millis(nanos) as f64))
-        }
-        Value::String(text) => Some(Key::Text(text.clone())),
-        _ => None,
-    };
-    match lookup(source, &sort.field)? {
-        Value::Array(values) => {
-            let keys = values.iter().filter_map(one);
-            let order = |a: &Key, b: &Key| a.partial_cmp(b).unwrap_or(Ordering::Equal);
-            if sort.descending { keys.max_by(order) } else { keys.min_by(order) }
-        }
-        value => one(value),
-    }
-}
-
-fn compare(a: Option<&Key>, b: Option<&Key>, descending: bool) -> Ordering {
-    match (a, b) {
-        (None, None) => Ordering::Equal,
-        (None, Some(_)) => Ordering::Greater,
-        (Some(_), None) => Ordering::Less,
-        (Some(a), Some(b)) => {
-            let order = a.partial_cmp(b).unwrap_or(Ordering::Equal);
-            if descending { order.reverse() } else { order }
-        }
-    }
-}
-
+/// Shows a page of hits.
 fn show(context: &Context, page: &HitPage, size: usize) -> Result<(), CliError> {
-    if context.human() {
-        people(context, page, size)
-    } else {
-        let mut records = context.records(&CSV);
-        for hit in &page.hits {
-            let document = &hit.document;
-            let record = Record { index: &document.index, id: &document.id, source: &document.source };
-            records.write(&record)?;
-        }
-        records.finish()?;
-        if (page.hits.len() as u64) < page.total {
-            context.warn(format!("{} of {} events; --size N for more", page.hits.len(), page.total));
-        }
-        Ok(())
+    let mut shown = Shown::new(context);
+    for Hit { document, sort } in &page.hits {
+        shown.document(&document.index, &document.id, sort.timestamp, &document.source)?;
     }
-}
-
-fn people(context: &Context, page: &HitPage, size: usize) -> Result<(), CliError> {
-    let shown: Vec<&(&str, &str)> = COLUMNS
-        .iter()
-        .filter(|(_, path)| page.hits.iter().any(|hit| lookup(&hit.document.source, path).is_some()))
-        .collect();
-    let mut headers = vec!["time"];
-    headers.extend(shown.iter().map(|(name, _)| *name));
-    headers.push("_id");
-    let mut table = Table::new(&headers);
-    for hit in &page.hits {
-        let source = &hit.document.source;
-        let time = DateTime::from_timestamp_millis(hit.sort.timestamp)
-            .map_or_else(|| "-".to_owned(), |at| context.time(at));
-        let mut row: Vec<Cell> = vec![Cell::from(time)];
-        row.extend(shown.iter().map(|(_, path)| Cell::from(text(lookup(source, path)))));
-        row.push(Cell::text(&*hit.document.id));
-        table.row(row);
-    }
-    if !table.is_empty() {
-        context.table(&table)?;
-    }
-    let total = page.total;
-    let events = if total == 1 { "event" } else { "events" };
-    if size > 0 && (page.hits.len() as u64) < total {
-        context.say(format!("{} of {total} {events}; --size N for more", page.hits.len()));
-    } else {
-        context.say(format!("{total} {events}"));
-    }
-    Ok(())
-}
-
-/// A value as a cell shows it.
-fn text(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(values)) => {
-            values.iter().map(|value| text(Some(value))).collect::<Vec<_>>().join(", ")
-        }
-        Some(other) => other.to_string(),
-    }
+    if size == 0 { shown.count(page.total) } else { shown.finish(page.total) }
 }

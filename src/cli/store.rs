@@ -153,10 +153,10 @@ fn check(store: &Store, context: &Context) -> Result<Outcome, CliError> {
     drop(progress);
     let outcome = if found.problems.is_empty() { Outcome::Fine } else { Outcome::Findings };
     if !context.human() {
-        context.document(&found, &["segments", "events", "hot"])?;
+        context.document(&found, &["segments", "events", "hot", "without_sums"])?;
         return Ok(outcome);
     }
-    let Checked { segments, events, hot, problems, leftovers } = &found;
+    let Checked { segments, events, hot, without_sums, problems, leftovers } = &found;
     if !problems.is_empty() {
         let mut table = Table::new(&["file", "problem"]);
         for problem in problems {
@@ -165,6 +165,11 @@ fn check(store: &Store, context: &Context) -> Result<Outcome, CliError> {
         context.table(&table)?;
     }
     context.say(format_args!("read {segments} segments with {events} events and {hot} hot rows"));
+    if *without_sums > 0 {
+        context.say(format_args!(
+            "{without_sums} segments of an earlier version have no checksums: `tocsin store compact` writes them anew"
+        ));
+    }
     if !leftovers.is_empty() {
         context.say(format_args!("{} files left by a crash will be deleted", leftovers.len()));
     }

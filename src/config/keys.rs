@@ -193,7 +193,12 @@ pub const KEYS: &[Key] = &[
     key("schedule.catch_up", Kind::Duration, Some("\"7d\""), "How far back windows that were missed are searched without being asked. What is older stays a hole in `tocsin coverage`."),
     key("schedule.blackout", Kind::Texts, Some("[]"), "Stretches of the week in which no rule runs, such as `Fri 18:00 to Mon 02:00`, or `22:00 to 04:00` for every day. What they leave out is searched afterwards."),
     key("schedule.timezone", Kind::Text, None, "IANA time zone of `schedule.blackout`. Unset: UTC."),
-    key("limits.memory", Kind::Size, Some("\"1GiB\""), "Decoded event columns kept in memory."),
+    key(
+        "limits.memory",
+        Kind::Size,
+        Some("\"1GiB\""),
+        "Memory for what was read and found: decoded columns, matched rows, documents. What rules and a search at work need comes on top.",
+    ),
     key("limits.max_signals", Kind::Number(1, 1_000_000), Some("1000"), "Alerts of one execution at most, whatever `max_signals` its rule asks for."),
     key("limits.capped", Kind::Choice(&["keep", "drop"]), Some("\"keep\""), "Candidates beyond the cap: `keep` them for later executions (up to ten times the cap or 24 hours), or `drop` them at once as Kibana does."),
     key("server.bind", Kind::Text, Some("\"127.0.0.1:8787\""), "Address of /healthz, /readyz, /metrics and more; loopback unless authentication is set.").without_effect(),

@@ -351,7 +351,7 @@ pub struct ScheduleConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Decoded columns kept in memory.
+    /// Memory for what was read and found.
     pub memory: ByteSize,
     /// Alerts of one execution, whatever its rule says.
     pub max_signals: u32,

@@ -153,6 +153,27 @@ impl Sorter {
         }
     }
 
+    /// Whether all that can become of further candidates is to be counted: neither an alert nor one
+    /// that waits has room.
+    pub(super) fn only_counts(&self) -> bool {
+        let full = self.behaviour == CapBehaviour::Drop || self.over.len() >= self.room();
+        full && self.chosen.len() >= self.cap
+    }
+
+    /// Takes the ids of further candidates when it [only counts](Self::only_counts).
+    pub(super) fn count(&mut self, alerts: &[Arc<str>], existing: &HashSet<Arc<str>>) {
+        for alert in alerts {
+            self.candidates += 1;
+            if existing.contains(alert) {
+                self.duplicates += 1;
+                self.settle(alert);
+            } else {
+                self.capped += 1;
+                self.lost += u64::from(!self.waiting.contains_key(alert));
+            }
+        }
+    }
+
     /// Whether there is room for candidates that wait.
     pub(super) fn wants_waiting(&self) -> bool {
         self.chosen.len() < self.cap && !self.waiting.is_empty()
@@ -259,8 +280,18 @@ mod tests {
             let slot = i64::try_from(n).unwrap() * minutes * 60_000;
             let mut sorter = Sorter::new("r".into(), slot, cap, behaviour, backlog.clone());
             let existing: HashSet<Arc<str>> = alerts.iter().cloned().collect();
-            sorter.take(window.clone().map(candidate).collect(), &existing);
+            // What is only counted is counted as if it had been read.
+            let mut hits = window.clone();
+            while !sorter.only_counts() && !hits.is_empty() {
+                sorter.take(hits.by_ref().take(7).map(candidate).collect(), &existing);
+            }
+            let rest: Vec<Arc<str>> = hits.map(|n| candidate(n).alert).collect();
+            let mut read = Sorter::new("r".into(), slot, cap, behaviour, backlog.clone());
+            read.take(window.clone().map(candidate).collect(), &existing);
+            sorter.count(&rest, &existing);
+            let read = read.finish(&existing);
             let sorted = sorter.finish(&existing);
+            assert_eq!(format!("{sorted:?}"), format!("{read:?}"));
             assert_eq!(
                 sorted.candidates,
                 sorted.chosen.len() as u64 + sorted.duplicates + sorted.capped,

@@ -123,6 +123,12 @@ impl Engine {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner).get(uuid).cloned()
     }
 
+    /// Lets the backend forget what was not used for the last minutes; a service calls it every
+    /// minute.
+    pub fn rest(&self) {
+        self.backend.rest();
+    }
+
     /// Settings in force.
     pub fn settings(&self) -> &Settings {
         &self.settings

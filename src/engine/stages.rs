@@ -10,13 +10,16 @@ use serde_json::Value;
 use super::cap::{Candidate, Sorted, Sorter};
 use super::execution::Task;
 use super::outcome::counted;
+use super::plan::reads_alerts;
 use super::run::Engine;
 use super::settings::Trigger;
 use super::suppress::{Group, Grouped, Suppressed, Suppressor};
 use super::unwind::{blocking, caught};
 use crate::alert::ancestors::descends_from;
+use crate::alert::build::alert_id;
 use crate::alert::lookup::lookup;
 use crate::alert::rule_fields::RuleFields;
+use crate::backend::SortKey;
 use crate::ecs::document::Document;
 use crate::ecs::mapping::Mapping;
 use crate::query::eval::Matcher;
@@ -38,6 +41,8 @@ pub(super) struct Stages<'e> {
     excepted: u64,
     /// Events from before this time (ms) are not looked at.
     oldest: i64,
+    /// Hits may be alerts, some of the rule's own among them.
+    reads_alerts: bool,
 }
 
 impl<'e> Stages<'e> {
@@ -76,6 +81,7 @@ impl<'e> Stages<'e> {
         let sorter = if suppressor.is_some() { sorter.of_groups() } else { sorter };
         let oldest = task.due.errand.as_ref().and_then(|errand| errand.oldest);
         let oldest = oldest.map_or(i64::MIN, |at| at.timestamp_millis());
+        let reads_alerts = reads_alerts(&task.plan.request.indices);
         Ok(Self {
             engine,
             rule: Arc::new(rule),
@@ -86,6 +92,7 @@ impl<'e> Stages<'e> {
             exceptions,
             excepted: excepted.len() as u64,
             oldest,
+            reads_alerts,
         })
     }
 
@@ -168,6 +175,22 @@ impl<'e> Stages<'e> {
             }
         }
         Ok(candidates)
+    }
+
+    /// Whether documents of further hits are of no use, so that [`Stages::count`] can take them.
+    /// Whatever stage looks into a document before the cap has its say here.
+    pub(super) fn only_counts(&self) -> bool {
+        let looks = self.reads_alerts || self.suppressor.is_some() || self.exceptions.is_some();
+        !looks && self.sorter.only_counts()
+    }
+
+    /// Takes further hits by their places alone.
+    pub(super) async fn count(&mut self, places: &[SortKey]) -> Result<(), String> {
+        let in_time = places.iter().filter(|place| place.timestamp >= self.oldest);
+        let ids: Vec<Arc<str>> = in_time.map(|place| alert_id(&self.rule, &place.index, &place.id)).collect();
+        let existing = caught(self.engine.alerts.existing(ids.clone())).await?;
+        self.sorter.count(&ids, &existing.map_err(|error| error.to_string())?);
+        Ok(())
     }
 
     /// What became of the candidates.

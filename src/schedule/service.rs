@@ -25,6 +25,8 @@ use crate::store::state::{ExecutionRecord, RuleState};
 const RELOAD_EVERY: Duration = Duration::from_secs(5);
 /// How often old state and events are swept.
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
+/// How often what was not used lately is forgotten.
+const REST_EVERY: Duration = Duration::from_mins(1);
 /// Longest sleep: a clock that was set is noticed after so long.
 const NAP: Duration = Duration::from_secs(1);
 /// A clock that goes back by less has merely been adjusted.
@@ -105,6 +107,7 @@ impl Service<'_> {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         look.reset();
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        let mut rest = tokio::time::interval(REST_EVERY);
         loop {
             let now = self.clock.now();
             if now < shown - BACK {
@@ -145,6 +148,7 @@ impl Service<'_> {
                     self.reload(&mut set, &mut table).await;
                 }
                 _ = sweep.tick() => self.sweep(&tracker),
+                _ = rest.tick() => self.engine.rest(),
                 () = tokio::time::sleep(nap) => {}
             }
         }

@@ -65,4 +65,8 @@ pub trait Batch: Send + Sync {
     fn ids(&self, rows: &[u32]) -> Result<Vec<Arc<str>>, ReadError>;
     /// Some rows as documents, `_source` complete with `event.original`.
     fn documents(&self, rows: &[u32]) -> Result<Vec<Document>, ReadError>;
+    /// The sources of [`Batch::documents`] as JSON text, where nothing but text is wanted.
+    fn sources(&self, rows: &[u32]) -> Result<Vec<String>, ReadError> {
+        Ok(self.documents(rows)?.iter().map(|document| document.source.to_string()).collect())
+    }
 }

@@ -1,6 +1,7 @@
 //! What was read from segments and may be asked for again, bounded by bytes.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashMap;
@@ -28,8 +29,25 @@ pub(crate) enum Part {
 
 type Key = (u64, Part);
 
+/// Rests that something stays without being used: with one a minute, a little longer than most
+/// rules' interval.
+pub const RESTS: usize = 6;
+
+/// The ticks of the last rests.
+#[derive(Debug, Default)]
+pub(crate) struct Rests(VecDeque<u64>);
+
+impl Rests {
+    /// A rest at `tick`; what was last used at the tick returned, or before, may go.
+    pub(crate) fn rest(&mut self, tick: u64) -> Option<u64> {
+        self.0.push_back(tick);
+        if self.0.len() > RESTS { self.0.pop_front() } else { None }
+    }
+}
+
 #[derive(Default)]
 struct Entries {
+    rests: Rests,
     map: FxHashMap<Key, Entry>,
     bytes: usize,
     tick: u64,
@@ -78,6 +96,16 @@ impl Cache {
         }
     }
 
+    /// Forgets what was not used since [`RESTS`] rests ago.
+    pub(crate) fn rest(&self) {
+        let mut entries = self.lock();
+        let tick = entries.tick;
+        let Some(before) = entries.rests.rest(tick) else { return };
+        entries.map.retain(|_, entry| entry.used > before);
+        entries.map.shrink_to_fit();
+        entries.bytes = entries.map.values().map(|entry| entry.bytes).sum();
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.lock().bytes
@@ -115,5 +143,21 @@ mod tests {
         assert!(cache.get::<u64>(0, &Part::Footer).is_some(), "used a moment ago");
         assert!(cache.get::<u64>(1, &Part::Footer).is_none());
         assert!(cache.get::<String>(0, &Part::Footer).is_none(), "another type is no hit");
+    }
+
+    #[test]
+    fn what_is_not_used_is_forgotten_after_some_rests() {
+        let cache = Cache::new(1_000);
+        cache.put(0, Part::Footer, Arc::new(0_u64), 100);
+        cache.put(1, Part::Footer, Arc::new(1_u64), 100);
+        for _ in 0..RESTS {
+            cache.rest();
+            assert!(cache.get::<u64>(1, &Part::Footer).is_some());
+        }
+        assert_eq!(cache.bytes(), 200);
+        cache.rest();
+        assert_eq!(cache.bytes(), 100);
+        assert!(cache.get::<u64>(0, &Part::Footer).is_none());
+        assert!(cache.get::<u64>(1, &Part::Footer).is_some());
     }
 }

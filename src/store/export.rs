@@ -32,14 +32,14 @@ impl Snapshot {
     ) -> Result<u64, StoreError> {
         let failed = |e| StoreError::io("write", Path::new("the export"), e);
         let mut written = 0;
-        for batch in self.batches(indices, bounds) {
+        for batch in self.for_one_pass().batches(indices, bounds) {
             let rows = within(&*batch, bounds)?;
+            let index = text(batch.index());
             for rows in rows.chunks(CHUNK) {
-                for document in batch.documents(rows)? {
-                    let line = serde_json::json!({
-                        "_index": &*document.index, "_id": &*document.id, "_source": &*document.source,
-                    });
-                    writeln!(out, "{line}").map_err(failed)?;
+                for (id, source) in batch.ids(rows)?.iter().zip(batch.sources(rows)?) {
+                    let id = text(id);
+                    writeln!(out, "{{\"_index\":{index},\"_id\":{id},\"_source\":{source}}}")
+                        .map_err(failed)?;
                     written += 1;
                 }
             }
@@ -64,7 +64,7 @@ impl Snapshot {
         for index in indices {
             let mapping = self.mapping(std::slice::from_ref(index));
             let mut rows = Rows::new(&mapping);
-            for batch in self.batches(std::slice::from_ref(index), bounds) {
+            for batch in self.for_one_pass().batches(std::slice::from_ref(index), bounds) {
                 for chunk in within(&*batch, bounds)?.chunks(CHUNK) {
                     for document in batch.documents(chunk)? {
                         let mut source = (*document.source).clone();
@@ -94,6 +94,11 @@ impl Snapshot {
         }
         Ok((written, files))
     }
+}
+
+/// A text as JSON.
+fn text(text: &str) -> serde_json::Value {
+    serde_json::Value::from(text)
 }
 
 fn write(dir: &Path, index: &str, number: usize, group: &Group) -> Result<PathBuf, StoreError> {

@@ -43,7 +43,12 @@ fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|kept| {
         let compressor = match kept {
             Some(compressor) => compressor,
-            None => kept.insert(Compressor::new(1)?),
+            None => {
+                let mut compressor = Compressor::new(1)?;
+                // A damaged row is to be an error, never another event.
+                compressor.include_checksum(true)?;
+                kept.insert(compressor)
+            }
         };
         compressor.compress(bytes)
     })
@@ -341,6 +346,17 @@ impl Batch for HotBatch {
 
     fn ids(&self, rows: &[u32]) -> Result<Vec<Arc<str>>, ReadError> {
         rows.iter().map(|row| self.row(*row).map(|row| Arc::clone(&row.id))).collect()
+    }
+
+    fn sources(&self, rows: &[u32]) -> Result<Vec<String>, ReadError> {
+        rows.iter()
+            .map(|row| {
+                let row = self.row(*row)?;
+                decode(&self.index, &row.id, &row.body)
+                    .and_then(|doc| document::text(&row.id, &doc.source, doc.original.as_deref()))
+                    .map_err(|reason| ReadError { batch: format!("hot rows of {}", self.index), reason })
+            })
+            .collect()
     }
 
     fn documents(&self, rows: &[u32]) -> Result<Vec<Document>, ReadError> {

@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 use super::error::StoreError;
 use super::rows::Bounds;
 use super::segment::read::GROUPS;
+use super::segment::sums::{self, Sums};
 use crate::ecs::mapping::Mapping;
 
 /// Format of the data folder; a newer one is refused.
@@ -33,7 +34,7 @@ CREATE TABLE IF NOT EXISTS path (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQ
 CREATE TABLE IF NOT EXISTS segment (
     id INTEGER PRIMARY KEY AUTOINCREMENT, idx INTEGER NOT NULL, file TEXT NOT NULL UNIQUE,
     day INTEGER NOT NULL, bytes INTEGER NOT NULL, bounds BLOB NOT NULL, paths BLOB NOT NULL,
-    added INTEGER NOT NULL, removed_at INTEGER);
+    added INTEGER NOT NULL, removed_at INTEGER, sums BLOB);
 CREATE TABLE IF NOT EXISTS hot (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, idx INTEGER NOT NULL, id TEXT NOT NULL,
     at INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE (idx, id));
@@ -56,6 +57,8 @@ pub(crate) struct Segment {
     pub(crate) paths: Arc<[Arc<str>]>,
     /// Manifest version that added it.
     pub(crate) added: i64,
+    /// Checksums of its file; `None`: it was written by a version that took none.
+    pub(crate) sums: Option<Sums>,
 }
 
 impl Segment {
@@ -92,6 +95,7 @@ pub(crate) struct NewSegment<'a> {
     pub(crate) bytes: u64,
     pub(crate) groups: &'a [Bounds],
     pub(crate) paths: &'a [Arc<str>],
+    pub(crate) sums: &'a [u64],
 }
 
 /// The database file and one connection to it.
@@ -128,6 +132,20 @@ impl Database {
                 tx.commit()
             })?;
         }
+        database.run(|c| {
+            let has = |c: &Connection| {
+                c.query_row("SELECT 1 FROM pragma_table_info('segment') WHERE name = 'sums'", [], |_| Ok(()))
+                    .optional()
+            };
+            if has(c)?.is_none() {
+                let tx = rusqlite::Transaction::new_unchecked(c, TransactionBehavior::Immediate)?;
+                if has(&tx)?.is_none() {
+                    tx.execute("ALTER TABLE segment ADD COLUMN sums BLOB", [])?;
+                }
+                tx.commit()?;
+            }
+            Ok(())
+        })?;
         Ok(database)
     }
 
@@ -184,7 +202,8 @@ pub(crate) fn add(c: &Connection, segment: &NewSegment<'_>, version: i64) -> Res
         paths.extend_from_slice(&u32::try_from(path).unwrap_or(0).to_le_bytes());
     }
     c.prepare_cached(
-        "INSERT INTO segment (idx, file, day, bytes, bounds, paths, added) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO segment (idx, file, day, bytes, bounds, paths, added, sums)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute(params![
         segment.index,
@@ -193,7 +212,8 @@ pub(crate) fn add(c: &Connection, segment: &NewSegment<'_>, version: i64) -> Res
         i64::try_from(segment.bytes).unwrap_or(i64::MAX),
         encode_bounds(segment.groups),
         paths,
-        version
+        version,
+        sums::encode(segment.sums)
     ])?;
     Ok(c.last_insert_rowid())
 }
@@ -298,8 +318,9 @@ struct Shapes {
 
 impl Shapes {
     fn segment(&mut self, c: &Connection, id: i64, index: &Arc<str>) -> Result<Segment, rusqlite::Error> {
-        let mut statement =
-            c.prepare_cached("SELECT file, day, bytes, bounds, paths, added FROM segment WHERE id = ?1")?;
+        let mut statement = c.prepare_cached(
+            "SELECT file, day, bytes, bounds, paths, added, sums FROM segment WHERE id = ?1",
+        )?;
         statement.query_row([id], |row| {
             let (bytes, bounds, paths): (i64, Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?, row.get(4)?);
             let groups = decode_bounds(&bounds);
@@ -319,6 +340,7 @@ impl Shapes {
                 bounds,
                 paths: self.paths(c, paths)?,
                 added: row.get(5)?,
+                sums: row.get::<_, Option<Vec<u8>>>(6)?.map(|bytes| sums::decode(&bytes)),
             })
         })
     }

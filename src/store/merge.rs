@@ -26,13 +26,14 @@ pub struct Compacted {
 }
 
 impl Store {
-    /// Seals the hot rows and merges small segments of each index and day, however few.
+    /// Seals the hot rows and merges small segments of each index and day, however few; segments of
+    /// an earlier version are written anew.
     ///
     /// # Errors
     /// When a segment cannot be read or written; what was stored stays as it is.
     pub fn compact(&self) -> Result<Compacted, StoreError> {
         self.seal()?;
-        let compacted = self.inner.merge_small(2)?;
+        let compacted = self.inner.merge_small(2, true)?;
         self.inner.sweep()?;
         Ok(compacted)
     }
@@ -41,23 +42,27 @@ impl Store {
 impl Inner {
     /// Merges days that have many small segments.
     pub(crate) fn merge_due(&self) -> Result<(), StoreError> {
-        if self.merge_small(MERGE_AT)?.merged > 0 {
+        if self.merge_small(MERGE_AT, false)?.merged > 0 {
             self.sweep()?;
         }
         Ok(())
     }
 
-    fn merge_small(&self, least: usize) -> Result<Compacted, StoreError> {
+    fn merge_small(&self, least: usize, renew: bool) -> Result<Compacted, StoreError> {
         let mut total = Compacted::default();
         let manifest = self.manifest()?;
         for index in manifest.indices.values() {
             let mut days: BTreeMap<i64, Vec<Arc<Segment>>> = BTreeMap::new();
             for segment in &index.segments {
-                if segment.bytes < SEGMENT_BYTES / 2 {
+                if segment.bytes < SEGMENT_BYTES / 2 || (renew && segment.sums.is_none()) {
                     days.entry(segment.day).or_default().push(Arc::clone(segment));
                 }
             }
-            for (day, segments) in days.into_iter().filter(|(_, segments)| segments.len() >= least) {
+            for (day, segments) in days {
+                let old = renew && segments.iter().any(|segment| segment.sums.is_none());
+                if segments.len() < least && !old {
+                    continue;
+                }
                 let done = self.merge(index, day, &segments)?;
                 total.merged += done.merged;
                 total.into += done.into;

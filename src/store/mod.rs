@@ -34,6 +34,8 @@ mod sweep;
 mod texts;
 
 pub use bulk::BulkWriter;
+pub use cache::RESTS;
+pub(crate) use cache::Rests;
 pub use check::{Checked, Problem};
 pub use error::StoreError;
 pub use merge::Compacted;

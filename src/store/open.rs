@@ -104,6 +104,11 @@ impl Store {
         BulkWriter::new(Arc::clone(&self.inner))
     }
 
+    /// Forgets what was read and not used since [`RESTS`](super::RESTS) rests ago.
+    pub fn rest(&self) {
+        self.inner.cache.rest();
+    }
+
     /// Bytes of decoded columns held in memory.
     pub fn cached_bytes(&self) -> usize {
         self.inner.cache.bytes()
@@ -113,6 +118,11 @@ impl Store {
 impl Inner {
     pub(crate) fn segments(&self) -> PathBuf {
         self.dir.join("segments")
+    }
+
+    /// Files that were merged or retired, until their grace time is over.
+    pub(crate) fn retired(&self) -> PathBuf {
+        self.dir.join("retired")
     }
 
     pub(crate) fn writer(&self) -> MutexGuard<'_, Database> {
@@ -126,8 +136,10 @@ impl Inner {
     pub(crate) fn file(&self, segment: &Segment) -> SegmentFile {
         SegmentFile {
             path: self.segments().join(&segment.file),
+            aside: self.retired().join(&segment.file),
             cache: Arc::clone(&self.cache),
             key: segment.key(),
+            sums: segment.sums.clone(),
         }
     }
 

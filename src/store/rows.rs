@@ -1,5 +1,6 @@
 //! Events on their way into a batch: columns are built as events arrive, sorted once at the end.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -65,6 +66,8 @@ pub(crate) struct Rows {
     originals: Texts,
     has_original: Vec<bool>,
     columns: Vec<Growing>,
+    /// The number of each column; paths come from events, so the hasher is seeded at random.
+    numbers: HashMap<Arc<str>, u32>,
     /// Every path seen, and where its leaves go.
     paths: Vec<Path>,
     by_path: FxHashMap<Arc<str>, u32>,
@@ -92,6 +95,7 @@ impl Rows {
             originals: Texts::default(),
             has_original: Vec::new(),
             columns: Vec::new(),
+            numbers: HashMap::new(),
             paths: Vec::new(),
             by_path: FxHashMap::default(),
             scratch: String::new(),
@@ -225,18 +229,20 @@ impl Rows {
     }
 
     fn column(&mut self, path: &str) -> u32 {
-        let found = self.columns.iter().position(|column| &*column.path == path);
-        let index = found.unwrap_or_else(|| {
-            self.columns.push(Growing {
-                path: Arc::from(path),
-                values: Dictionary::default(),
-                entries: Vec::new(),
-                last: MISSING,
-                keyed: false,
-            });
-            self.columns.len() - 1
+        if let Some(number) = self.numbers.get(path) {
+            return *number;
+        }
+        let number = u32::try_from(self.columns.len()).unwrap_or(u32::MAX);
+        let path: Arc<str> = Arc::from(path);
+        self.numbers.insert(Arc::clone(&path), number);
+        self.columns.push(Growing {
+            path,
+            values: Dictionary::default(),
+            entries: Vec::new(),
+            last: MISSING,
+            keyed: false,
         });
-        u32::try_from(index).unwrap_or(u32::MAX)
+        number
     }
 
     /// Leaves out the rows that `keep` says no to.

@@ -134,6 +134,7 @@ impl Inner {
             bytes: sealed.bytes,
             groups: &sealed.groups,
             paths: &sealed.paths,
+            sums: &sealed.sums,
         };
         manifest::add(tx, &segment, version)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::batch::{Batch, NO_TIME};
+use super::cache::Cache;
 use super::manifest::{Index, Manifest, Segment};
 use super::open::{HotBatches, Inner};
 use super::options::Pruning;
@@ -31,7 +32,13 @@ pub struct Snapshot {
     inner: Arc<Inner>,
     manifest: Arc<Manifest>,
     hot: Arc<HotBatches>,
+    /// What was read of segments; the store's own, unless this is for one pass.
+    cache: Arc<Cache>,
 }
+
+/// What a single pass over many events remembers, bytes: the pages of documents around the place
+/// that it has reached.
+const PASS_BYTES: usize = 64 * 1024 * 1024;
 
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -41,7 +48,16 @@ impl std::fmt::Debug for Snapshot {
 
 impl Snapshot {
     pub(crate) fn new(inner: Arc<Inner>, manifest: Arc<Manifest>, hot: Arc<HotBatches>) -> Self {
-        Self { inner, manifest, hot }
+        let cache = Arc::clone(&inner.cache);
+        Self { inner, manifest, hot, cache }
+    }
+
+    /// The same for one pass over many events: what it reads is forgotten soon, and what searches
+    /// remember stays.
+    #[must_use]
+    pub fn for_one_pass(&self) -> Self {
+        let cache = Arc::new(Cache::new(PASS_BYTES.min(self.inner.options.cache_bytes)));
+        Self { cache, ..self.clone() }
     }
 
     /// All concrete indices, sorted.
@@ -86,7 +102,8 @@ impl Snapshot {
         }
         for (group, found) in segment.groups.iter().enumerate() {
             if self.wanted(*found, bounds) {
-                let file = self.inner.file(segment);
+                let mut file = self.inner.file(segment);
+                file.cache = Arc::clone(&self.cache);
                 out.push(Arc::new(SegmentBatch::new(Arc::clone(segment), file, group, *found)));
             }
         }

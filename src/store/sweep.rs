@@ -19,6 +19,7 @@ impl Inner {
     }
 
     fn sweep_removed(&self) -> Result<(), StoreError> {
+        self.set_aside()?;
         let grace = i64::try_from(self.options.grace.as_millis()).unwrap_or(i64::MAX);
         let before = self.now().saturating_sub(grace);
         let over: Vec<(i64, String)> = self.writer().run(|c| {
@@ -27,13 +28,32 @@ impl Inner {
             rows.collect()
         })?;
         for (id, file) in over {
-            let path = self.segments().join(file);
-            match std::fs::remove_file(&path) {
-                Ok(()) => {}
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(_) => continue,
+            let gone = |path: &Path| match std::fs::remove_file(path) {
+                Ok(()) => true,
+                Err(e) => e.kind() == std::io::ErrorKind::NotFound,
+            };
+            if !gone(&self.segments().join(&file)) || !gone(&self.retired().join(&file)) {
+                continue;
             }
             self.writer().run(|c| c.execute("DELETE FROM segment WHERE id = ?1", [id]))?;
+        }
+        Ok(())
+    }
+
+    /// Moves segments that were merged or retired out of the folder of segments, so that those who
+    /// read it without us see each event once. Older snapshots find them where they are now.
+    fn set_aside(&self) -> Result<(), StoreError> {
+        let files: Vec<String> = self.writer().run(|c| {
+            let mut statement = c.prepare_cached("SELECT file FROM segment WHERE removed_at IS NOT NULL")?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            rows.collect()
+        })?;
+        for file in files {
+            let (from, to) = (self.segments().join(&file), self.retired().join(&file));
+            if from.exists() && to.parent().is_some_and(|folder| std::fs::create_dir_all(folder).is_ok()) {
+                // What cannot be moved now is moved another time.
+                drop(std::fs::rename(from, to));
+            }
         }
         Ok(())
     }

@@ -41,5 +41,7 @@ mod shared;
 mod shipped_rules;
 mod store;
 mod store_crash;
+mod store_damage;
 mod store_duckdb;
+mod store_stream;
 mod store_upkeep;

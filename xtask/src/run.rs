@@ -54,12 +54,13 @@ pub fn test(quick: bool, all_nodes: bool) -> Result<()> {
     } else {
         &["opensearch"]
     };
+    let python = python_with_duckdb()?;
     // Building while nodes idle would only take their memory: they start when tests are built.
     step("build tests", "cargo", &["test", "--workspace", "--locked", "--no-run"])?;
     {
         let nodes = Nodes::start(names, in_ci || all_nodes)?;
         let named = nodes.variable();
-        let mut variables = vec![("TOCSIN_NODES", named.as_str())];
+        let mut variables = vec![("TOCSIN_NODES", named.as_str()), ("TOCSIN_PYTHON", &python)];
         if in_ci || all_nodes {
             variables.push(("TOCSIN_REQUIRE_NODES", "1"));
         }
@@ -69,6 +70,24 @@ pub fn test(quick: bool, all_nodes: bool) -> Result<()> {
     step("rule tests", "cargo", &["run", "--quiet", "--locked", "--", "test", "rules"])?;
     println!("\nall steps passed in {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// A Python that has DuckDB, which opens a store's files in one test: the machine's, else one in
+/// `target/python`, which is made once.
+fn python_with_duckdb() -> Result<String> {
+    let has = |python: &str| {
+        Command::new(python).args(["-c", "import duckdb"]).output().is_ok_and(|seen| seen.status.success())
+    };
+    if has("python3") {
+        return Ok("python3".to_owned());
+    }
+    let folder = root().join("target/python");
+    let own = folder.join("bin/python3").display().to_string();
+    if !has(&own) {
+        step("python", "python3", &["-m", "venv", &folder.display().to_string()])?;
+        step("duckdb", &own, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "duckdb"])?;
+    }
+    Ok(own)
 }
 
 /// The benchmark binary that measures what.

@@ -13,9 +13,12 @@ pub(super) fn check(context: &Context) -> Vec<Finding> {
     let folder = context.data_dir();
     let events = folder.join("events");
     let mut findings = Vec::new();
-    findings.push(if events.is_dir() {
+    let found = if events.is_dir() {
         match app.store() {
-            Ok(store) => counted(&store, &events),
+            Ok(store) => {
+                findings.extend(files(&store));
+                counted(&store, &events)
+            }
             Err(error) => {
                 Finding::failed(CHECK, error.to_string(), "see the message; what is stored stays as it is")
                     .about(events.display().to_string())
@@ -24,7 +27,8 @@ pub(super) fn check(context: &Context) -> Vec<Finding> {
     } else {
         Finding::skipped(CHECK, "no events yet: `tocsin ingest PATH` reads some")
             .about(events.display().to_string())
-    });
+    };
+    findings.push(found);
     let database = folder.join(state::FILE);
     findings.push(
         if database.is_file() {
@@ -42,6 +46,19 @@ pub(super) fn check(context: &Context) -> Vec<Finding> {
         .about(database.display().to_string()),
     );
     findings
+}
+
+/// Segments whose files are not where the manifest has them: what is in them is not found.
+fn files(store: &Store) -> Vec<Finding> {
+    const ADVICE: &str =
+        "restore the file from a backup, or ingest its events again; until then searches fail";
+    match store.look_for_files() {
+        Ok(problems) => problems
+            .into_iter()
+            .map(|found| Finding::failed(CHECK, found.reason, ADVICE).about(found.path.display().to_string()))
+            .collect(),
+        Err(error) => vec![Finding::failed(CHECK, error.to_string(), "run `tocsin store check`")],
+    }
 }
 
 fn counted(store: &Store, events: &Path) -> Finding {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{PAGE, Record, SearchArgs, check, search, show, text};
+use super::{PAGE, Record, SearchArgs, check, search, show, stream, text};
 use crate::backend::join::{EventRef, JoinRequest, documents, join};
 use crate::backend::{Backend, Hit, HitPage, Scope, SearchRequest};
 use crate::base::limits::PIPED_EVENTS;
@@ -105,8 +105,11 @@ fn events(
     context: &Context,
 ) -> Result<usize, CliError> {
     if query.pipes.is_empty() {
+        if args.size > 0 {
+            return stream(context, backend, &request, None);
+        }
         let page = search(context, backend, request)?;
-        show(context, &page, args.size)?;
+        show(context, &page, 0)?;
         return Ok(page.indices);
     }
     let (hits, indices) = all(query, request, backend, context)?;

@@ -4,7 +4,8 @@ use super::Found;
 use crate::alert::build::alert_id;
 use crate::alert::evidence::Evidence;
 use crate::alert::rule_fields::RuleFields;
-use crate::backend::{BackendError, Hit, HitPage, SearchRequest};
+use crate::backend::{BackendError, Hit, HitPage, SearchRequest, SortKey};
+use crate::base::limits::PAGE_PLACES;
 use crate::engine::cap::Candidate;
 use crate::engine::execution::Task;
 use crate::engine::run::Engine;
@@ -42,8 +43,30 @@ pub(super) async fn pages(
         if !full {
             return Ok(Found { indices, ..Found::default() });
         }
+        if stages.only_counts() {
+            count(engine, search, after, stages).await?;
+            return Ok(Found { indices, ..Found::default() });
+        }
         let request = SearchRequest { after, ..search.clone() };
         page = caught(engine.backend.search(request)).await?.map_err(|error| error.to_string())?;
+    }
+}
+
+/// Counts the hits after `after`, none of which needs to be read.
+async fn count(
+    engine: &Engine,
+    search: &SearchRequest,
+    mut after: Option<SortKey>,
+    stages: &mut Stages<'_>,
+) -> Result<(), String> {
+    loop {
+        let request = SearchRequest { after, size: PAGE_PLACES, ..search.clone() };
+        let page = caught(engine.backend.places(request)).await?.map_err(|error| error.to_string())?;
+        stages.count(&page.places).await?;
+        after = page.places.last().cloned();
+        if after.is_none() {
+            return Ok(());
+        }
     }
 }
 

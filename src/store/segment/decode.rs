@@ -106,30 +106,62 @@ fn collapse(coded: Coded) -> Coded {
     if !offsets.windows(2).all(|pair| matches!(pair, [a, b] if b.saturating_sub(*a) <= 1)) {
         return coded;
     }
-    let rows = offsets.len().saturating_sub(1);
-    let codes = (0..rows).map(|row| coded.row(row).first().copied().unwrap_or(MISSING)).collect();
+    let code = |pair: &[u32]| match pair {
+        [a, b] if a < b => coded.codes.get(*a as usize).copied().unwrap_or(MISSING),
+        _ => MISSING,
+    };
+    let codes = offsets.windows(2).map(code).collect();
     Coded { codes, offsets: None, ..coded }
 }
 
-/// The column of one path among those that share one.
-pub(crate) fn other(array: &ArrayRef, path: &str) -> Result<Coded, String> {
-    let (offsets, items) = list(array)?;
-    let entries = items.as_struct_opt().ok_or("`_other` does not hold entries")?;
-    let Pairs { keys, values: rights, pairs } = pairs(entries)?;
-    let wanted = keys.find(path).unwrap_or(MISSING);
-    let mut values = Dictionary::default();
-    let (mut codes, mut ends) = (Vec::new(), vec![0_u32]);
-    for pair in offsets.windows(2) {
-        if let [a, b] = pair {
+/// The paths that share one column, taken apart.
+pub(crate) struct Others {
+    keys: Dictionary,
+    values: Dictionary,
+    /// By number of the key: (row, value), rows ascending.
+    entries: Vec<Vec<(u32, u32)>>,
+    rows: usize,
+}
+
+impl Others {
+    pub(crate) fn of(array: &ArrayRef) -> Result<Self, String> {
+        let (offsets, items) = list(array)?;
+        let entries = items.as_struct_opt().ok_or("`_other` does not hold entries")?;
+        let Pairs { keys, values, pairs } = pairs(entries)?;
+        let mut entries = vec![Vec::new(); keys.texts.len()];
+        for (row, pair) in (0_u32..).zip(offsets.windows(2)) {
+            let [a, b] = pair else { continue };
             for (key, value) in pairs.get(*a as usize..*b as usize).unwrap_or(&[]) {
-                if *key == wanted && *value != MISSING {
-                    codes.push(values.insert(rights.texts.get(*value as usize)).0);
+                if let Some(of_key) = entries.get_mut(*key as usize)
+                    && *value != MISSING
+                {
+                    of_key.push((row, *value));
                 }
             }
         }
-        ends.push(u32::try_from(codes.len()).unwrap_or(u32::MAX));
+        Ok(Self { keys, values, entries, rows: offsets.len().saturating_sub(1) })
     }
-    Ok(collapse(Coded { values: values.texts, codes, offsets: Some(ends), keyed: false }))
+
+    /// The column of `path`; `None` when no row has it.
+    pub(crate) fn column(&self, path: &str) -> Option<Coded> {
+        let key = self.keys.find(path)?;
+        let entries = self.entries.get(key as usize).filter(|entries| !entries.is_empty())?;
+        let mut values = Dictionary::default();
+        let mut codes = Vec::with_capacity(entries.len());
+        let mut ends = vec![0_u32; self.rows + 1];
+        for (row, value) in entries {
+            codes.push(values.insert(self.values.texts.get(*value as usize)).0);
+            if let Some(end) = ends.get_mut(*row as usize + 1) {
+                *end += 1;
+            }
+        }
+        let mut sum = 0;
+        for end in &mut ends {
+            sum += *end;
+            *end = sum;
+        }
+        Some(collapse(Coded { values: values.texts, codes, offsets: Some(ends), keyed: false }))
+    }
 }
 
 /// Milliseconds, [`NO_TIME`] where there is none.

@@ -84,6 +84,17 @@ impl Batch for SegmentBatch {
             .collect()
     }
 
+    fn sources(&self, rows: &[u32]) -> Result<Vec<String>, ReadError> {
+        let stored = self.file.documents(self.group, rows)?;
+        stored
+            .into_iter()
+            .map(|stored| {
+                document::text(&stored.id, &stored.source, stored.original.as_deref())
+                    .map_err(|reason| ReadError { batch: self.file.path().display().to_string(), reason })
+            })
+            .collect()
+    }
+
     fn documents(&self, rows: &[u32]) -> Result<Vec<Document>, ReadError> {
         let stored = self.file.documents(self.group, rows)?;
         stored

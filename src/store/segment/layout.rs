@@ -16,19 +16,20 @@ pub(crate) const ORIGINAL: &str = "event.original";
 pub(crate) const OTHER: &str = "_other";
 /// Before the name of a time column whose texts are kept.
 pub(crate) const TEXT: &str = "_text.";
-/// Metadata of a time column whose texts are rebuilt: the name of their [`Form`].
+/// Before the name of a flattened object.
+pub(crate) const FLATTENED: &str = "_flattened.";
+/// Metadata of the file, with the name of a time column after it: the name of the [`Form`] by which
+/// its texts are rebuilt. In files of version 1, metadata of the column.
 pub(crate) const FORM: &str = "tocsin.form";
 /// Metadata of the file.
 pub(crate) const FORMAT: &str = "tocsin.format";
 /// Version of the layout.
-pub(crate) const VERSION: &str = "1";
+pub(crate) const VERSION: &str = "2";
 
 /// How a field path lies in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ColumnPlan {
     pub(crate) path: Arc<str>,
-    /// Some event has several values.
-    pub(crate) list: bool,
     /// Flattened: `{key, value}` entries.
     pub(crate) keyed: bool,
     /// Nearly every value is different: a dictionary would cost and save nothing.
@@ -63,7 +64,7 @@ pub(crate) struct Plan {
 }
 
 fn reserved(path: &str) -> bool {
-    matches!(path, ID | SOURCE | ORIGINAL | OTHER) || path.starts_with(TEXT)
+    matches!(path, ID | SOURCE | ORIGINAL | OTHER) || path.starts_with(TEXT) || path.starts_with(FLATTENED)
 }
 
 impl Plan {
@@ -75,7 +76,6 @@ impl Plan {
             let distinct = coded.values.len() as u64;
             plans.push(ColumnPlan {
                 path: Arc::clone(path),
-                list: coded.offsets.is_some(),
                 keyed: coded.keyed,
                 plain: distinct > 4096 && distinct.saturating_mul(2) > values,
                 distinct,
@@ -143,7 +143,6 @@ impl Plan {
                 }
                 Entry::Occupied(mut found) => {
                     let found = found.get_mut();
-                    found.list |= plan.list;
                     found.keyed |= plan.keyed;
                     found.plain |= plan.plain;
                     found.distinct = found.distinct.max(plan.distinct);
@@ -156,9 +155,8 @@ impl Plan {
 
     /// All columns, those of the others and of rebuilt times too.
     fn every(self) -> impl Iterator<Item = ColumnPlan> {
-        let rare = |path: Arc<str>, list| ColumnPlan {
+        let rare = |path: Arc<str>| ColumnPlan {
             path,
-            list,
             keyed: false,
             plain: false,
             distinct: GROUP_ROWS as u64,
@@ -168,8 +166,8 @@ impl Plan {
         let times = times.into_iter().filter(|(_, plan)| matches!(plan, TimePlan::Form(_)));
         self.columns
             .into_iter()
-            .chain(self.other.into_iter().map(move |path| rare(path, true)))
-            .chain(times.map(move |(path, _)| rare(Arc::from(path), false)))
+            .chain(self.other.into_iter().map(rare))
+            .chain(times.map(move |(path, _)| rare(Arc::from(path))))
     }
 
     /// All field paths in the file, sorted.
@@ -191,20 +189,12 @@ impl Plan {
     }
 
     pub(crate) fn fields(&self) -> Fields {
-        let time = |path: &str, plan: TimePlan| {
-            let field =
-                Field::new(path, DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true);
-            match plan {
-                TimePlan::Form(form) => field.with_metadata(std::collections::HashMap::from([(
-                    FORM.to_owned(),
-                    form.name().to_owned(),
-                )])),
-                _ => field,
-            }
+        let time = |path: &str| {
+            Field::new(path, DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true)
         };
-        let mut fields = vec![time(TIMESTAMP, self.timestamp)];
+        let mut fields = vec![time(TIMESTAMP)];
         if self.ingested != TimePlan::Absent {
-            fields.push(time(INGESTED, self.ingested));
+            fields.push(time(INGESTED));
         }
         fields.push(Field::new(ID, DataType::Utf8, false));
         for plan in &self.columns {
@@ -219,6 +209,21 @@ impl Plan {
         }
         fields.into()
     }
+
+    /// Metadata of the file: its version, and how times are rebuilt.
+    pub(crate) fn metadata(&self) -> Vec<(String, String)> {
+        let times = [(TIMESTAMP, self.timestamp), (INGESTED, self.ingested)];
+        let forms = times.into_iter().filter_map(|(path, plan)| match plan {
+            TimePlan::Form(form) => Some((form_key(path), form.name().to_owned())),
+            _ => None,
+        });
+        std::iter::once((FORMAT.to_owned(), VERSION.to_owned())).chain(forms).collect()
+    }
+}
+
+/// The key of a file's metadata under which it says how the texts of a time column are rebuilt.
+pub(crate) fn form_key(path: &str) -> String {
+    format!("{FORM}.{path}")
 }
 
 fn is_time(path: &str) -> bool {
@@ -228,7 +233,7 @@ fn is_time(path: &str) -> bool {
 impl ColumnPlan {
     /// The column's name in the file.
     pub(crate) fn name(&self) -> String {
-        column_name(&self.path)
+        if self.keyed { flattened_name(&self.path) } else { column_name(&self.path) }
     }
 
     pub(crate) fn item(&self) -> DataType {
@@ -236,18 +241,19 @@ impl ColumnPlan {
     }
 
     fn field(&self) -> Field {
-        let kind = match (self.keyed, self.list) {
-            (true, _) => list_of(entries("key")),
-            (false, true) => list_of(self.item()),
-            (false, false) => self.item(),
-        };
-        Field::new(self.name(), kind, true)
+        let item = if self.keyed { entries("key") } else { self.item() };
+        Field::new(self.name(), list_of(item), true)
     }
 }
 
 /// The name of the column that holds the texts of `path`.
 pub(crate) fn column_name(path: &str) -> String {
     if is_time(path) { format!("{TEXT}{path}") } else { path.to_owned() }
+}
+
+/// The name of the column that holds the entries of the flattened object at `path`.
+pub(crate) fn flattened_name(path: &str) -> String {
+    format!("{FLATTENED}{path}")
 }
 
 pub(crate) fn dictionary() -> DataType {

@@ -8,12 +8,17 @@
 //! - `_id`, `_source` (JSON text without `event.original`) and `event.original`: text;
 //! - `@timestamp`, `event.ingested`: timestamps in UTC, milliseconds. Where the event's own text
 //!   cannot be rebuilt from them (more digits, another zone), `_text.@timestamp` holds it;
-//! - every other field path: text, or a list of texts where some event has several values;
-//! - a flattened object: a list of `{key, value}` in one column at its root;
+//! - every other field path: a list of texts, null where there is none;
+//! - a flattened object at `x`: a list of `{key, value}` in the column `_flattened.x`;
 //! - `_other`: a list of `{path, value}` for paths beyond the 1,000 most frequent.
+//!
+//! A name has one type in every file, whatever the data, so that readers can take all files for one
+//! table. Files of version 1 had texts that are no lists where no event had several values, and
+//! flattened objects under their own name; they are read, and written anew when they are merged.
 
 pub(crate) mod decode;
 pub(crate) mod events;
 pub(crate) mod layout;
 pub(crate) mod read;
+pub(crate) mod sums;
 pub(crate) mod write;

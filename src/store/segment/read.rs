@@ -1,13 +1,13 @@
 //! Reading a segment's file: footer, columns, some rows' documents.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, StringArray};
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use hashbrown::HashTable;
 use parquet::arrow::ProjectionMask;
@@ -15,11 +15,15 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
 use parquet::bloom_filter::Sbbf;
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use rustc_hash::FxHashMap;
 
-use super::decode;
-use super::layout::{ColumnPlan, FORM, ID, ORIGINAL, OTHER, Plan, SOURCE, TimePlan, column_name};
+use super::decode::{self, Others};
+use super::layout::{
+    ColumnPlan, FORM, ID, ORIGINAL, OTHER, Plan, SOURCE, TimePlan, column_name, dictionary, element,
+    flattened_name, form_key,
+};
+use super::sums::{SummedFile, Sums};
 use crate::ecs::columns::Column;
 use crate::store::batch::{NO_TIME, ReadError};
 use crate::store::cache::{Cache, Part};
@@ -32,6 +36,77 @@ use crate::store::texts::Texts;
 pub(crate) struct Footer {
     metadata: ArrowReaderMetadata,
     roots: FxHashMap<String, usize>,
+}
+
+impl Footer {
+    /// The column that holds `path` and no other; `None` where the file has none.
+    fn own(&self, path: &str) -> Option<String> {
+        [column_name(path), flattened_name(path)]
+            .into_iter()
+            .find(|name| self.roots.contains_key(name) && !is_fixed(name))
+    }
+}
+
+/// The file's columns as Arrow is to give them: texts that lie in dictionaries stay so. Files of
+/// version 1 say it themselves.
+fn schema(found: &Schema, metadata: &ParquetMetaData) -> Schema {
+    let mut leaf = 0;
+    let mut coded = || {
+        let chunks = metadata.row_groups().iter().filter_map(|group| group.columns().get(leaf));
+        let coded = chunks.into_iter().any(|chunk| chunk.dictionary_page_offset().is_some());
+        leaf += 1;
+        coded
+    };
+    let mut text = |kind: &DataType| {
+        if coded() && *kind == DataType::Utf8 { dictionary() } else { kind.clone() }
+    };
+    let fields: Vec<Field> = found
+        .fields()
+        .iter()
+        .map(|field| {
+            let kind = match field.data_type() {
+                DataType::List(item) => {
+                    let kind = match item.data_type() {
+                        DataType::Struct(parts) => DataType::Struct(
+                            parts
+                                .iter()
+                                .map(|part| part.as_ref().clone().with_data_type(text(part.data_type())))
+                                .collect(),
+                        ),
+                        kind => text(kind),
+                    };
+                    DataType::List(element(kind))
+                }
+                kind => text(kind),
+            };
+            let kind = if is_fixed(field.name()) { field.data_type().clone() } else { kind };
+            Field::new(field.name(), kind, field.is_nullable())
+        })
+        .collect();
+    Schema::new(fields)
+}
+
+/// Columns that were read, by name.
+struct Columns {
+    batch: RecordBatch,
+    places: HashMap<String, usize>,
+}
+
+impl Columns {
+    fn of(batch: RecordBatch) -> Self {
+        let schema = batch.schema();
+        let names = schema.fields().iter().enumerate();
+        let places = names.map(|(place, field)| (field.name().clone(), place)).collect();
+        Self { batch, places }
+    }
+
+    fn get(&self, name: &str) -> Option<&ArrayRef> {
+        self.places.get(name).and_then(|place| self.batch.columns().get(*place))
+    }
+
+    fn others(&self) -> Result<Option<Others>, String> {
+        self.get(OTHER).map(Others::of).transpose()
+    }
 }
 
 /// All ids of a row group.
@@ -98,9 +173,13 @@ impl Block {
 #[derive(Clone)]
 pub(crate) struct SegmentFile {
     pub(crate) path: PathBuf,
+    /// Where the file is once it was merged or retired.
+    pub(crate) aside: PathBuf,
     pub(crate) cache: Arc<Cache>,
     /// The segment's number, shifted to leave room for row groups.
     pub(crate) key: u64,
+    /// Checksums of the file, where the manifest has them.
+    pub(crate) sums: Option<Sums>,
 }
 
 /// Row groups a segment may have, so that every batch has a key of its own.
@@ -115,8 +194,17 @@ impl SegmentFile {
         ReadError { batch: self.path.display().to_string(), reason: reason.to_string() }
     }
 
-    fn open(&self) -> Result<File, ReadError> {
-        File::open(&self.path).map_err(|e| self.failed(e))
+    fn open(&self) -> Result<SummedFile, ReadError> {
+        let open = || match File::open(&self.path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => File::open(&self.aside).map_err(|_| e),
+            found => found,
+        };
+        open().and_then(|file| SummedFile::new(file, self.sums.clone())).map_err(|e| self.failed(e))
+    }
+
+    /// Compares every byte of the file with its checksums.
+    pub(crate) fn verify(&self) -> Result<(), ReadError> {
+        self.open()?.verify().map_err(|e| self.failed(e))
     }
 
     /// The footer; with the places of pages when documents are to be read.
@@ -129,7 +217,17 @@ impl SegmentFile {
         let options = ArrowReaderOptions::new()
             .with_column_index_policy(PageIndexPolicy::Skip)
             .with_offset_index_policy(policy);
-        let metadata = ArrowReaderMetadata::load(&self.open()?, options).map_err(|e| self.failed(e))?;
+        let mut metadata =
+            ArrowReaderMetadata::load(&self.open()?, options.clone()).map_err(|e| self.failed(e))?;
+        let known = metadata.metadata().file_metadata().key_value_metadata();
+        if !known
+            .is_some_and(|known| known.iter().any(|pair| pair.key == parquet::arrow::ARROW_SCHEMA_META_KEY))
+        {
+            let schema = schema(metadata.schema(), metadata.metadata());
+            let options = options.with_schema(Arc::new(schema));
+            metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)
+                .map_err(|e| self.failed(e))?;
+        }
         let roots =
             metadata.schema().fields().iter().enumerate().map(|(at, f)| (f.name().clone(), at)).collect();
         let bytes = metadata.metadata().memory_size() + metadata.schema().fields().len() * 256;
@@ -259,29 +357,27 @@ impl SegmentFile {
         group: usize,
         paths: &[Arc<str>],
     ) -> Result<Vec<Option<Coded>>, ReadError> {
-        let names: Vec<String> = paths.iter().map(|path| column_name(path)).collect();
-        let is_own = |name: &str| footer.roots.contains_key(name) && !is_fixed(name);
-        let mut wanted: Vec<&str> = names.iter().map(String::as_str).filter(|name| is_own(name)).collect();
-        let has_other = footer.roots.contains_key(OTHER);
-        if has_other && wanted.len() < names.len() {
+        let names: Vec<Option<String>> = paths.iter().map(|path| footer.own(path)).collect();
+        let mut wanted: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
+        if footer.roots.contains_key(OTHER) && wanted.len() < names.len() {
             wanted.push(OTHER);
         }
         if wanted.is_empty() {
             return Ok(vec![None; paths.len()]);
         }
-        let batch = self.read(footer, group, &wanted, None)?;
+        let read = Columns::of(self.read(footer, group, &wanted, None)?);
+        let others = read.others().map_err(|e| self.failed(e))?;
         names
             .iter()
             .zip(paths)
-            .map(|(name, path)| {
-                if is_own(name) {
-                    return decode::column(&self.array(&batch, name)?).map(Some).map_err(|e| self.failed(e));
+            .map(|(name, path)| match name {
+                Some(name) => {
+                    let array =
+                        read.get(name).ok_or_else(|| self.failed(format!("has no column `{name}`")))?;
+                    decode::column(array).map(Some).map_err(|e| self.failed(e))
                 }
-                if !has_other || form_of(footer, path).is_some() {
-                    return Ok(None);
-                }
-                let coded = decode::other(&self.array(&batch, OTHER)?, path).map_err(|e| self.failed(e))?;
-                Ok((!coded.codes.is_empty()).then_some(coded))
+                None if form_of(footer, path).is_some() => Ok(None),
+                None => Ok(others.as_ref().and_then(|others| others.column(path))),
             })
             .collect()
     }
@@ -392,11 +488,11 @@ impl SegmentFile {
         let mut selectors = vec![RowSelector::skip(from), RowSelector::select(to.saturating_sub(from))];
         selectors.retain(|selector| selector.row_count > 0);
         let names: Vec<&str> = footer.roots.keys().map(String::as_str).collect();
-        let batch = self.read(&footer, group, &names, Some(selectors.into()))?;
-        let rows = batch.num_rows();
+        let read = Columns::of(self.read(&footer, group, &names, Some(selectors.into()))?);
+        let rows = read.batch.num_rows();
         let failed = |e: String| self.failed(e);
         let times = |name: &str| -> Result<Vec<i64>, ReadError> {
-            match batch.column_by_name(name) {
+            match read.get(name) {
                 Some(array) => decode::times(array).map_err(failed),
                 None => Ok(vec![NO_TIME; rows]),
             }
@@ -404,7 +500,7 @@ impl SegmentFile {
         let mut has_original = vec![false; rows];
         let mut texts = |name: &str| -> Result<Texts, ReadError> {
             let mut out = Texts::default();
-            let Some(array) = batch.column_by_name(name) else {
+            let Some(array) = read.get(name) else {
                 (0..rows).for_each(|_| out.push(""));
                 return Ok(out);
             };
@@ -426,16 +522,17 @@ impl SegmentFile {
             has_original = vec![false; rows];
         }
         let (timestamps, ingested) = (times(TIMESTAMP)?, times(INGESTED)?);
+        let others = read.others().map_err(failed)?;
         let mut columns = Vec::with_capacity(paths.len());
         for path in paths {
-            let name = column_name(path);
-            let coded = if footer.roots.contains_key(&name) && !is_fixed(&name) {
-                decode::column(&self.array(&batch, &name)?).map_err(failed)?
+            let own = footer.own(path);
+            let coded = if let Some(array) = own.as_deref().and_then(|name| read.get(name)) {
+                decode::column(array).map_err(failed)?
             } else if let Some(form) = form_of(&footer, path) {
                 let of = if &**path == TIMESTAMP { &timestamps } else { &ingested };
                 decode::time_texts(of, form)
-            } else if footer.roots.contains_key(OTHER) {
-                decode::other(&self.array(&batch, OTHER)?, path).map_err(failed)?
+            } else if let Some(coded) = others.as_ref().and_then(|others| others.column(path)) {
+                coded
             } else {
                 continue;
             };
@@ -451,17 +548,16 @@ impl SegmentFile {
         let rows: i64 = groups.iter().map(parquet::file::metadata::RowGroupMetaData::num_rows).sum();
         let mut columns = Vec::new();
         for path in paths {
-            let field = footer.metadata.schema().field_with_name(&column_name(path)).ok();
-            let field = field.filter(|field| !is_fixed(field.name()));
-            let (list, item) = match field.map(Field::data_type) {
-                Some(DataType::List(item)) => (true, Some(item.data_type().clone())),
-                Some(item) => (false, Some(item.clone())),
+            let place = footer.own(path).and_then(|name| footer.roots.get(&name).copied());
+            let field = place.and_then(|place| footer.metadata.schema().fields().get(place));
+            let item = match field.map(|field| field.data_type()) {
+                Some(DataType::List(item)) => Some(item.data_type().clone()),
+                Some(item) => Some(item.clone()),
                 // Among the others, or a time that is rebuilt.
-                None => (true, None),
+                None => None,
             };
             columns.push(ColumnPlan {
                 path: Arc::clone(path),
-                list,
                 keyed: matches!(item, Some(DataType::Struct(_))),
                 plain: item == Some(DataType::Utf8),
                 distinct: GROUP_ROWS as u64,
@@ -499,6 +595,14 @@ fn is_fixed(name: &str) -> bool {
 
 /// How the texts of a time column are rebuilt.
 pub(crate) fn form_of(footer: &Footer, path: &str) -> Option<Form> {
+    if !matches!(path, TIMESTAMP | INGESTED) {
+        return None;
+    }
+    let known = footer.metadata.metadata().file_metadata().key_value_metadata();
+    let key = form_key(path);
+    if let Some(pair) = known.and_then(|known| known.iter().find(|pair| pair.key == key)) {
+        return Form::of_name(pair.value.as_deref()?);
+    }
     let field = footer.roots.get(path).and_then(|at| footer.metadata.schema().fields().get(*at))?;
     Form::of_name(field.metadata().get(FORM)?)
 }

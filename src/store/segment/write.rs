@@ -13,15 +13,15 @@ use arrow::datatypes::{DataType, Int32Type, Schema};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::layout::{
-    ColumnPlan, FORMAT, ID, ORIGINAL, Plan, SOURCE, TimePlan, VERSION, element, entry_fields,
-};
+use super::layout::{ColumnPlan, ID, ORIGINAL, Plan, SOURCE, TimePlan, element, entry_fields};
+use super::sums::{Summing, Sums};
 use crate::ecs::columns::MISSING;
 use crate::store::batch::NO_TIME;
 use crate::store::error::StoreError;
@@ -43,6 +43,7 @@ pub(crate) struct Sealed {
     lock: Option<File>,
     pub(crate) file: String,
     pub(crate) bytes: u64,
+    pub(crate) sums: Sums,
     pub(crate) groups: Vec<Bounds>,
     pub(crate) paths: Vec<Arc<str>>,
 }
@@ -74,7 +75,7 @@ pub(crate) enum Effort {
 
 /// Writes the row groups of one segment.
 pub(crate) struct SegmentWriter {
-    writer: Option<ArrowWriter<BufWriter<File>>>,
+    writer: Option<ArrowWriter<Summing<BufWriter<File>>>>,
     lock: Option<File>,
     schema: Arc<Schema>,
     plan: Plan,
@@ -100,9 +101,14 @@ impl SegmentWriter {
         let out = create_locked(&temporary).map_err(|e| StoreError::io("create", &temporary, e))?;
         let lock = out.try_clone().map_err(|e| StoreError::io("open", &temporary, e))?;
         let schema = Arc::new(Schema::new(plan.fields()));
-        let writer =
-            ArrowWriter::try_new(BufWriter::new(out), Arc::clone(&schema), Some(properties(&plan, effort)))
-                .map_err(|e| StoreError::parquet(&temporary, &e))?;
+        // Arrow's own schema would name types that other files need not have: which texts came from
+        // a dictionary is nothing that a reader of many files should have to agree on.
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties(&plan, effort))
+            .with_skip_arrow_metadata(true);
+        let out = Summing::new(BufWriter::new(out));
+        let writer = ArrowWriter::try_new_with_options(out, Arc::clone(&schema), options)
+            .map_err(|e| StoreError::parquet(&temporary, &e))?;
         Ok(Self {
             writer: Some(writer),
             lock: Some(lock),
@@ -136,8 +142,11 @@ impl SegmentWriter {
     /// Syncs the file and gives it its name.
     pub(crate) fn finish(mut self) -> Result<Sealed, StoreError> {
         let temporary = self.temporary.clone();
+        let mut sums = Sums::from([]);
         if let Some(writer) = self.writer.take() {
-            let mut out = writer.into_inner().map_err(|e| StoreError::parquet(&temporary, &e))?;
+            let out = writer.into_inner().map_err(|e| StoreError::parquet(&temporary, &e))?;
+            let (mut out, found) = out.finish();
+            sums = found;
             out.flush().map_err(|e| StoreError::io("write", &temporary, e))?;
             out.get_ref().sync_all().map_err(|e| StoreError::io("sync", &temporary, e))?;
         }
@@ -147,6 +156,7 @@ impl SegmentWriter {
             lock: self.lock.take(),
             file: self.file.clone(),
             bytes: std::fs::metadata(&self.path).map_err(|e| StoreError::io("read", &self.path, e))?.len(),
+            sums,
             groups: std::mem::take(&mut self.groups),
             paths: self.plan.paths(),
         };
@@ -200,7 +210,9 @@ fn properties(plan: &Plan, effort: Effort) -> WriterProperties {
         .set_data_page_size_limit(1024 * 1024)
         .set_data_page_row_count_limit(GROUP_ROWS)
         .set_statistics_enabled(EnabledStatistics::None)
-        .set_key_value_metadata(Some(vec![KeyValue::new(FORMAT.to_owned(), VERSION.to_owned())]))
+        .set_key_value_metadata(Some(
+            plan.metadata().into_iter().map(|(key, value)| KeyValue::new(key, value)).collect(),
+        ))
         .set_sorting_columns(Some(vec![SortingColumn {
             column_idx: 0,
             descending: false,
@@ -229,11 +241,7 @@ fn properties(plan: &Plan, effort: Effort) -> WriterProperties {
         if !column.plain || column.keyed {
             continue;
         }
-        let path = if column.list {
-            ColumnPath::new(vec![column.name(), "list".to_owned(), "element".to_owned()])
-        } else {
-            root(&column.name())
-        };
+        let path = ColumnPath::new(vec![column.name(), "list".to_owned(), "element".to_owned()]);
         builder = builder
             .set_column_dictionary_enabled(path.clone(), false)
             .set_column_bloom_filter_enabled(path.clone(), true)
@@ -332,12 +340,9 @@ fn column_array(plan: &ColumnPlan, coded: &Coded, rows: usize) -> Result<ArrayRe
         };
         return entry_list("key", offsets, nulls, (&side(false), &keys.texts), (&side(true), &values.texts));
     }
-    if plan.list {
-        let (offsets, nulls, codes) = list(coded, rows);
-        let items = values_array(&codes, &coded.values, plan.plain)?;
-        return Ok(Arc::new(ListArray::try_new(element(plan.item()), offsets, items, Some(nulls))?));
-    }
-    values_array(&coded.codes, &coded.values, plan.plain)
+    let (offsets, nulls, codes) = list(coded, rows);
+    let items = values_array(&codes, &coded.values, plan.plain)?;
+    Ok(Arc::new(ListArray::try_new(element(plan.item()), offsets, items, Some(nulls))?))
 }
 
 fn entry_list(
