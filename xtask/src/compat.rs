@@ -36,7 +36,7 @@ struct Row {
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let Some(folder) = arguments.first().map(PathBuf::from) else { bail!("name a folder of rules") };
-    let set = load_paths(&[folder.clone()], None);
+    let set = load_paths(std::slice::from_ref(&folder), None);
     if set.files.is_empty() {
         bail!("no rule file in `{}`", folder.display());
     }

@@ -135,7 +135,7 @@ fn self_signed(dir: &Path) -> (u16, std::process::Child) {
             "-addext",
             "subjectAltName=IP:127.0.0.1",
             "-addext",
-            "basicConstraints=critical,CA:TRUE",
+            "basicConstraints=critical,CA:FALSE",
         ])
         .stderr(Stdio::null())
         .status()
@@ -143,7 +143,7 @@ fn self_signed(dir: &Path) -> (u16, std::process::Child) {
     assert!(made.success());
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let script = format!(
-        "import http.server,ssl\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_POST(self):\n    self.rfile.read(int(self.headers['content-length']));self.send_response(200);self.end_headers();open('told','a').write('x')\n  def log_message(self,*a): pass\ns=http.server.HTTPServer(('127.0.0.1',{port}),H)\nc=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER);c.load_cert_chain('cert.pem','key.pem')\ns.socket=c.wrap_socket(s.socket,server_side=True)\ns.serve_forever()\n"
+        "import http.server,ssl\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_POST(self):\n    self.rfile.read(int(self.headers['content-length']));self.send_response(200);self.send_header('content-length','0');self.end_headers();open('told','a').write('x')\n  def log_message(self,*a): pass\ns=http.server.HTTPServer(('127.0.0.1',{port}),H)\nc=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER);c.load_cert_chain('cert.pem','key.pem')\ns.socket=c.wrap_socket(s.socket,server_side=True)\ns.serve_forever()\n"
     );
     let server =
         Command::new("python3").current_dir(dir).args(["-c", &script]).stderr(Stdio::null()).spawn().unwrap();
