@@ -144,7 +144,7 @@ fn from_files_to_triaged_alerts() {
     run(path, &["alerts", "show", "no-such-alert"]).code(2).says(&["no-such-alert"]);
 
     let log = run(path, &["executions", "list"]).code(0).lines();
-    assert_eq!(log.len(), 30);
+    assert_eq!(log.len(), 2 * executions.len());
     let stats = run(path, &["store", "stats"]).code(0);
     assert!(stats.stdout.contains("logs-aws.cloudtrail-default"), "{}", stats.stdout);
     let health = run(path, &["doctor", "--format", "json"]);
