@@ -187,7 +187,9 @@ impl App {
         let ms = |span: TimeSpan| i64::try_from(span.duration().as_millis()).unwrap_or(i64::MAX);
         Policy {
             settle: schedule.settle.map_or(0, ms),
-            lag: 0,
+            measured: schedule.settle.is_none(),
+            // A cluster shows what it was given at its next refresh.
+            lag: if self.home.is_some() { 5_000 } else { 0 },
             catch_up: ms(schedule.catch_up),
             late: ms(schedule.late),
             late_every: ms(schedule.late_check).max(1_000),

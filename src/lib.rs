@@ -35,7 +35,9 @@ pub mod query;
 pub mod rule;
 /// L5: slots, timers, reload.
 pub mod schedule;
+/// L7: HTTP endpoints of the running service.
+pub mod server;
 /// L3: the embedded event store and the state database.
 pub mod store;
-/// Logging set-up.
+/// Logging set-up, metrics.
 pub mod telemetry;

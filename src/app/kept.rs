@@ -8,7 +8,7 @@ use super::{App, AppError};
 use crate::cluster::{AlertIndex, ClusterAlerts, ClusterState, Forwarder, Mode, Names};
 use crate::config::AlertsMode;
 use crate::elastic::Client;
-use crate::store::state::{AlertSink, LocalState, StateStore};
+use crate::store::state::{AlertSink, LeaseStore, LocalState, StateStore};
 
 /// The word for the data folder in `alerts.to`.
 const LOCAL: &str = "local";
@@ -112,6 +112,17 @@ impl App {
         let alerts: Arc<dyn AlertSink> = self.cluster_alerts(&to)?;
         let state = ClusterState::new(self.cluster(home)?, self.names()?, Arc::clone(&alerts));
         Ok(Some((Arc::new(state), alerts)))
+    }
+
+    /// Where runners that share the rules meet: the cluster on which everything is kept; `None`:
+    /// one runner owns the data folder.
+    ///
+    /// # Errors
+    /// As [`App::cluster_alerts`].
+    pub fn leases(&self) -> Result<Option<Arc<dyn LeaseStore>>, AppError> {
+        let Some(home) = &self.home else { return Ok(None) };
+        let alerts: Arc<dyn AlertSink> = self.cluster_alerts(home)?;
+        Ok(Some(Arc::new(ClusterState::new(self.cluster(home)?, self.names()?, alerts))))
     }
 
     /// What takes alerts of the data folder to clusters: one for each that `alerts.to` names.

@@ -85,6 +85,14 @@ impl StateStore for Announcing {
         Ok(records)
     }
 
+    async fn claim(
+        &self,
+        rules: &[(Arc<str>, Arc<str>)],
+        fence: i64,
+    ) -> Result<HashMap<String, RuleState>, StateError> {
+        self.kept.claim(rules, fence).await
+    }
+
     async fn executions(&self, query: &ExecutionQuery) -> Result<Vec<ExecutionRecord>, StateError> {
         self.kept.executions(query).await
     }

@@ -37,6 +37,9 @@ pub struct Ledger {
     /// Events that arrived before this instant have been looked at, whatever their own time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<i64>,
+    /// What was searched from this instant on was searched while the clock may have been ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<i64>,
     /// What had been searched before events arrived in it that are late: it is searched again.
     #[serde(default, skip_serializing_if = "Intervals::is_empty")]
     pub reopened: Intervals,
@@ -69,10 +72,7 @@ impl Ledger {
     /// Takes back that `interval` was searched, by whatever version: events arrived in it since.
     pub fn reopen(&mut self, interval: Interval) {
         let before = self.searched();
-        for version in &mut self.versions {
-            version.searched.remove(interval);
-        }
-        self.versions.retain(|version| !version.searched.is_empty());
+        self.retract(interval);
         for searched in before.iter() {
             self.reopened.insert(searched.intersection(interval));
         }
@@ -103,13 +103,18 @@ impl Ledger {
         self.searched().holes(Interval::new(within.from.max(since), within.until))
     }
 
+    /// Takes back that `interval` was searched, by whatever version: what came of it was not kept.
+    pub fn retract(&mut self, interval: Interval) {
+        for version in &mut self.versions {
+            version.searched.remove(interval);
+        }
+        self.versions.retain(|version| !version.searched.is_empty());
+    }
+
     /// Takes back everything from `instant` on: it has not come yet.
     pub fn rewind(&mut self, instant: i64) {
         let to_come = Interval::new(instant, i64::MAX);
-        for version in &mut self.versions {
-            version.searched.remove(to_come);
-        }
-        self.versions.retain(|version| !version.searched.is_empty());
+        self.retract(to_come);
         self.reopened.remove(to_come);
         self.since = self.since.map(|since| since.min(instant));
         self.arrivals = self.arrivals.map(|arrivals| arrivals.min(instant));

@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod datemath;
+pub mod delays;
 pub mod diagnostic;
 pub mod intervals;
 pub mod ledger;

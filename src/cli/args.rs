@@ -153,6 +153,8 @@ pub enum Command {
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Run(run::RunArgs),
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
+    Serve(run::ServeArgs),
+    #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Alerts(alerts::AlertsArgs),
     #[expect(missing_docs, reason = "the command's arguments carry its help")]
     Notify(notify::NotifyArgs),
@@ -193,6 +195,7 @@ impl Command {
             Self::Rules(_) => "rules",
             Self::Test(_) => "test",
             Self::Run(_) => "run",
+            Self::Serve(_) => "serve",
             Self::Alerts(_) => "alerts",
             Self::Notify(_) => "notify",
             Self::Silence(_) => "silence",
@@ -212,11 +215,11 @@ impl Command {
 
     /// Whether it works on stored events, so that `--backend URL` would have to mean something.
     pub fn needs_events(&self) -> bool {
-        matches!(self, Self::Ingest(_) | Self::Coverage(_) | Self::Backfill(_) | Self::Store(_))
+        matches!(self, Self::Ingest(_) | Self::Backfill(_) | Self::Store(_))
     }
 
     /// Whether it stays up, so that its log is worth more than warnings.
     pub fn is_service(&self) -> bool {
-        matches!(self, Self::Run(_))
+        matches!(self, Self::Run(_) | Self::Serve(_))
     }
 }

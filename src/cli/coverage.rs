@@ -91,7 +91,10 @@ pub(super) struct Subjects<'a> {
 impl<'a> Subjects<'a> {
     pub(super) fn read(context: &'a Context, set: &'a RuleSet, only: &'a [String]) -> Result<Self, CliError> {
         let state = context.app().state().map_err(CliError::failed)?;
-        let states = state.rule_states().map_err(CliError::failed)?;
+        let states = match context.app().kept_on_cluster()? {
+            Some((kept, _)) => context.block_on(kept.rule_states())?.map_err(CliError::failed)?,
+            None => state.rule_states().map_err(CliError::failed)?,
+        };
         let overrides = state.enabled_overrides().map_err(CliError::failed)?;
         Ok(Self { set, states, overrides, only, context })
     }

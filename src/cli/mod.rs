@@ -123,6 +123,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliError> {
         Command::Rules(args) => rules::run(args, context),
         Command::Test(args) => test::run(args, context),
         Command::Run(args) => run::run(args, context),
+        Command::Serve(args) => run::serve(args, context),
         Command::Alerts(args) => alerts::run(args, context),
         Command::Notify(args) => notify::run(args, context),
         Command::Silence(args) => silence::run(args, context),

@@ -1,6 +1,7 @@
 //! `tocsin run`: rules on their schedules, or all of them once.
 
 pub(super) mod forward;
+mod life;
 mod once;
 mod service;
 
@@ -45,6 +46,38 @@ pub struct RunArgs {
     notify: bool,
 }
 
+/// Run rules as a service, with HTTP endpoints for health and metrics
+///
+/// What `tocsin run` does, and `/healthz`, `/readyz` and `/metrics` on `server.bind`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tocsin serve                                         endpoints on 127.0.0.1:8787
+  TOCSIN_SERVER__BIND=127.0.0.1:9000 tocsin serve      on another port")]
+pub struct ServeArgs {
+    /// Rule files and folders [default: `rules.paths` of the configuration, else the shipped rules]
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    rules: Vec<PathBuf>,
+    /// Only these rules
+    #[arg(long, value_name = "RULE_ID", num_args = 1..)]
+    only: Vec<String>,
+    /// Rules that are switched off too
+    #[arg(long)]
+    include_disabled: bool,
+}
+
+/// Runs `tocsin serve`.
+///
+/// # Errors
+/// As [`run`]; when the endpoints cannot be served.
+pub fn serve(args: ServeArgs, context: &Context) -> Result<Outcome, CliError> {
+    if context.at().is_some() {
+        return Err(CliError::usage("`--at` has no meaning here: the service runs on the machine's clock"));
+    }
+    let ServeArgs { rules, only, include_disabled } = args;
+    service::run(&RunArgs { rules, once: false, only, include_disabled, notify: false }, context, true)
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -57,7 +90,7 @@ pub fn run(args: RunArgs, context: &Context) -> Result<Outcome, CliError> {
         return Err(CliError::usage("`--at` needs `--once`: the service runs on the machine's clock")
             .with_help("`tocsin run --once --at TIME` runs every rule once, as if it were then"));
     }
-    service::run(&args, context)
+    service::run(&args, context, false)
 }
 
 /// Which rules of `set` run: those enabled here and by their files (or all with

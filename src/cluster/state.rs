@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::bulk::{Bulk, Item, Place, Written};
 use super::names::Names;
 use crate::alert::id::hex;
+use crate::base::intervals::Interval;
 use crate::base::window::iso_millis;
 use crate::ecs::document::Document;
 use crate::elastic::{Client, ElasticError, Request, segment};
@@ -73,7 +74,7 @@ struct Remembered {
     value: String,
 }
 
-fn rule_key(rule: &str) -> String {
+pub(super) fn rule_key(rule: &str) -> String {
     format!("rule:{rule}")
 }
 
@@ -92,8 +93,21 @@ impl ClusterState {
         Self { client, names, alerts, versions: Mutex::new(HashMap::new()) }
     }
 
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The state index.
+    pub(super) fn index(&self) -> &str {
+        &self.names.state
+    }
+
     /// All documents that `filter` asks for, in the order of `sort`, then of their keys.
-    async fn all(&self, filter: Value, sort: Option<&str>) -> Result<Vec<(Value, Place)>, ElasticError> {
+    pub(super) async fn all(
+        &self,
+        filter: Value,
+        sort: Option<&str>,
+    ) -> Result<Vec<(Value, Place)>, ElasticError> {
         let mut order: Vec<Value> = sort.map(|field| json!({field: {"order": "asc"}})).into_iter().collect();
         order.push(json!({"key": {"order": "asc"}}));
         let mut found = Vec::new();
@@ -128,18 +142,24 @@ impl ClusterState {
         }
     }
 
-    fn advised(error: &ElasticError) -> StateError {
+    pub(super) fn advised(error: &ElasticError) -> StateError {
         StateError::Remote(match error.status() {
             Some(404) => format!("{error}; `tocsin setup` makes what is missing"),
             _ => error.to_string(),
         })
     }
 
-    fn damaged(what: &str, error: &serde_json::Error) -> StateError {
+    pub(super) fn damaged(what: &str, error: &serde_json::Error) -> StateError {
         StateError::Damaged { what: what.to_owned(), reason: error.to_string() }
     }
 
-    fn document(kind: &str, rule: &str, key: &str, position: i64, payload: &impl Serialize) -> String {
+    pub(super) fn document(
+        kind: &str,
+        rule: &str,
+        key: &str,
+        position: i64,
+        payload: &impl Serialize,
+    ) -> String {
         json!({"type": kind, "rule": rule, "key": key, "position": position, "payload": payload}).to_string()
     }
 
@@ -191,7 +211,7 @@ impl ClusterState {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner).get(rule).copied()
     }
 
-    fn remember(&self, rule: &str, place: Place) {
+    pub(super) fn remember(&self, rule: &str, place: Place) {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner).insert(rule.to_owned(), place);
     }
 
@@ -304,6 +324,15 @@ fn count(execution: &mut ExecutionCommit, created: Vec<Created>) {
     if let Some(state) = &mut execution.state {
         state.status = Status::Failed;
         state.failures = state.failures.saturating_add(1);
+        // What was searched counts only once its alerts are durable.
+        let ms = |text: &Option<String>| {
+            text.as_deref()
+                .and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok())
+                .map(|at| at.timestamp_millis())
+        };
+        if let (Some(from), Some(to)) = (ms(&record.from), ms(&record.to)) {
+            state.ledger.retract(Interval::new(from, to.saturating_add(1)));
+        }
     }
 }
 
@@ -429,6 +458,14 @@ impl StateStore for ClusterState {
             }
         }
         Ok(records)
+    }
+
+    async fn claim(
+        &self,
+        rules: &[(Arc<str>, Arc<str>)],
+        fence: i64,
+    ) -> Result<HashMap<String, RuleState>, StateError> {
+        self.claim_rules(rules, fence).await
     }
 
     async fn executions(&self, query: &ExecutionQuery) -> Result<Vec<ExecutionRecord>, StateError> {

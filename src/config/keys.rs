@@ -105,11 +105,6 @@ impl Key {
         self.types.is_empty() || self.types.contains(&connector_type)
     }
 
-    const fn without_effect(mut self) -> Self {
-        self.effective = false;
-        self
-    }
-
     /// Name of the environment variable that overlays it; none below arrays of tables.
     pub fn variable(&self) -> Option<String> {
         if self.path.contains(['[', '*']) {
@@ -191,6 +186,7 @@ pub const KEYS: &[Key] = &[
     key("schedule.late", Kind::Duration, Some("\"24h\""), "Events that are older than this when they arrive are history: rules do not alert on them unless `tocsin backfill` asks."),
     key("schedule.late_check", Kind::Duration, Some("\"5m\""), "How often each rule looks for events that arrived late, or that are dated in the future."),
     key("schedule.catch_up", Kind::Duration, Some("\"7d\""), "How far back windows that were missed are searched without being asked. What is older stays a hole in `tocsin coverage`."),
+    key("schedule.lease", Kind::Duration, Some("\"30s\""), "Where several runners share the rules of a cluster: a runner that shows no life for so long loses its rules to the others. Each shows life three times in it."),
     key("schedule.blackout", Kind::Texts, Some("[]"), "Stretches of the week in which no rule runs, such as `Fri 18:00 to Mon 02:00`, or `22:00 to 04:00` for every day. What they leave out is searched afterwards."),
     key("schedule.timezone", Kind::Text, None, "IANA time zone of `schedule.blackout`. Unset: UTC."),
     key(
@@ -201,7 +197,10 @@ pub const KEYS: &[Key] = &[
     ),
     key("limits.max_signals", Kind::Number(1, 1_000_000), Some("1000"), "Alerts of one execution at most, whatever `max_signals` its rule asks for."),
     key("limits.capped", Kind::Choice(&["keep", "drop"]), Some("\"keep\""), "Candidates beyond the cap: `keep` them for later executions (up to ten times the cap or 24 hours), or `drop` them at once as Kibana does."),
-    key("server.bind", Kind::Text, Some("\"127.0.0.1:8787\""), "Address of /healthz, /readyz, /metrics and more; loopback unless authentication is set.").without_effect(),
+    key("server.bind", Kind::Text, Some("\"127.0.0.1:8787\""), "Address of `/healthz`, `/readyz` and `/metrics` of `tocsin serve`; loopback unless `server.token` is set."),
+    key("server.token", Kind::Secret, None, "What clients of `/metrics` send as `Authorization: Bearer …`. Needed to listen beyond loopback."),
+    key("heartbeat.url", Kind::Secret, None, "Address that `tocsin run` and `tocsin serve` ask for (GET) as long as the scheduler works and its executions can be written: a dead-man switch such as healthchecks.io, or Alertmanager's. A secret, as such addresses are. Unset: none."),
+    key("heartbeat.every", Kind::Duration, Some("\"1m\""), "How often."),
     key("log.level", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), Some("\"info\""), "Lowest level written to stderr by the service. Other commands write warnings unless this is set or `-v` is given."),
     key("log.format", Kind::Choice(&["human", "json"]), Some("\"human\""), "Lines for people, or a JSON object each."),
     key("notify.allow_urls", Kind::Texts, Some("[]"), "Beginnings of URLs that connectors may speak to (`https://hooks.slack.com/`). Empty: any."),

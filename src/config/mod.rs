@@ -53,6 +53,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// HTTP endpoints.
     pub server: ServerConfig,
+    /// A sign of life.
+    pub heartbeat: HeartbeatConfig,
     /// Logging.
     pub log: LogConfig,
     /// What all notifications have in common.
@@ -339,6 +341,8 @@ pub struct ScheduleConfig {
     pub late_check: TimeSpan,
     /// How far back what was missed is made up for without being asked.
     pub catch_up: TimeSpan,
+    /// How long a runner that shows no life keeps its rules, where several share them.
+    pub lease: TimeSpan,
     /// When no rule runs.
     #[serde(default)]
     pub blackout: Vec<String>,
@@ -375,6 +379,20 @@ pub enum Capped {
 pub struct ServerConfig {
     /// Address and port.
     pub bind: String,
+    /// What clients send as `Authorization: Bearer …`.
+    #[serde(default)]
+    pub token: Option<SecretRef>,
+}
+
+/// A sign of life for whoever watches over the service.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeartbeatConfig {
+    /// Address that is asked for as long as the service works.
+    #[serde(default)]
+    pub url: Option<SecretRef>,
+    /// How often.
+    pub every: TimeSpan,
 }
 
 /// Logging.

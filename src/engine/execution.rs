@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use super::cap::Candidate;
 use super::errand::Survey;
 use super::kinds;
@@ -70,7 +72,15 @@ impl Engine {
         let Task { due, uuid, log, .. } = &task;
         let (due, uuid, failing) = (due.clone(), Arc::clone(uuid), log.clone());
         let (window, indices) = (task.plan.window, Arc::clone(&task.plan.request.indices));
-        let result = tokio::time::timeout(self.settings.timeout, self.judge(task, first)).await;
+        let span = tracing::info_span!(
+            "execution",
+            rule = %due.rule.rule_id,
+            execution = log.record.execution_id,
+            slot = log.record.slot,
+            trigger = log.record.trigger,
+        );
+        let judging = self.judge(task, first).instrument(span);
+        let result = tokio::time::timeout(self.settings.timeout, judging).await;
         let judged = match result {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => Judged::nothing(failing.failed(error)),
@@ -184,7 +194,13 @@ impl Engine {
             state.last_slot = Some(due.slot.timestamp_millis());
             state.last_to = searched.map(|window| window.to.timestamp_millis()).or(state.last_to);
         }
+        let suspected = self.suspected();
         let ledger = &mut state.ledger;
+        ledger.ahead = match (ledger.ahead, suspected) {
+            (Some(before), Some(now)) => Some(before.min(now)),
+            // Of this process: it knows better. Of one before: `rewind` has dealt with it.
+            (_, now) => now,
+        };
         if let Some(window) = window.filter(|_| trigger == Trigger::Scheduled) {
             ledger.begin(window.from.timestamp_millis());
             ledger.arrivals.get_or_insert(due.slot.timestamp_millis());

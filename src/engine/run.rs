@@ -1,6 +1,6 @@
 //! All rules that are due together, in one search and one commit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,9 @@ use super::outcome::Log;
 use super::plan::{plan, reads_alerts};
 use super::settings::{Settings, Trigger};
 use super::unwind::caught;
-use crate::backend::{Backend, BackendError, HitPage, SearchRequest};
+use crate::backend::{Backend, BackendError, Hit, HitPage, SearchRequest};
 use crate::base::clock::Clock;
+use crate::base::delays::Delays;
 use crate::query::plan::{Filter, Node};
 use crate::rule::compiled::{self, CompiledPlan, CompiledRule};
 use crate::rule::exceptions::{RuleExceptions, in_force};
@@ -26,6 +27,9 @@ use crate::store::state::{
 
 /// Executions that are ready are not held back longer than this by others of their group.
 const HOLD: Duration = Duration::from_secs(1);
+
+/// Longest delay of events that is waited for unless the configuration says so, ms.
+const SETTLE_MOST: i64 = 300_000;
 
 /// A rule whose slot has come.
 #[derive(Debug, Clone)]
@@ -78,6 +82,10 @@ pub struct Engine {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: Settings,
     rules: Mutex<HashMap<String, RuleState>>,
+    /// Since when the clock may be ahead, ms.
+    suspect: Mutex<Option<i64>>,
+    /// How long events of each index take to arrive.
+    delays: Mutex<BTreeMap<Arc<str>, Delays>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -99,7 +107,16 @@ impl Engine {
     ) -> Result<Self, StateError> {
         let rules = Mutex::new(state.rule_states()?);
         let local = Arc::new(LocalState::new(state));
-        Ok(Self { backend, state: Arc::<LocalState>::clone(&local), alerts: local, clock, settings, rules })
+        Ok(Self {
+            backend,
+            state: Arc::<LocalState>::clone(&local),
+            alerts: local,
+            clock,
+            settings,
+            rules,
+            suspect: Mutex::default(),
+            delays: Mutex::default(),
+        })
     }
 
     /// An engine that searches `backend`, keeps its state in `state` and finds in `alerts` what was
@@ -115,7 +132,16 @@ impl Engine {
         settings: Settings,
     ) -> Result<Self, StateError> {
         let rules = Mutex::new(state.rule_states().await?);
-        Ok(Self { backend, state, alerts, clock, settings, rules })
+        Ok(Self {
+            backend,
+            state,
+            alerts,
+            clock,
+            settings,
+            rules,
+            suspect: Mutex::default(),
+            delays: Mutex::default(),
+        })
     }
 
     /// What is remembered of the rule with this object id.
@@ -171,6 +197,11 @@ impl Engine {
             }
         }
         let pages = self.first_pages(&tasks).await;
+        for ((_, task), page) in tasks.iter().zip(&pages) {
+            if let (Some(Ok(page)), true) = (page, task.due.errand.as_ref().is_some_and(|e| e.arrivals)) {
+                self.note_delays(&page.hits);
+            }
+        }
         for ((place, task), page) in tasks.into_iter().zip(pages) {
             book.ready(place, self.finish(task, page).await);
             if book.since.is_some_and(|since| since.elapsed() > HOLD) {
@@ -242,27 +273,64 @@ impl Engine {
         Ok(Box::new(Task { due, uuid, plan, log, backlog, excepted }))
     }
 
-    /// Reads anew what is remembered of every rule: another runner may have written it.
+    /// Takes rules (object id, signature id) over under a token: what another runner writes about
+    /// them under a lower one is refused, and what it has written until now is known here.
     ///
     /// # Errors
-    /// When the state cannot be read; then what was remembered stays.
-    pub async fn refresh(&self) -> Result<(), StateError> {
-        let states = self.state.rule_states().await?;
-        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = states;
+    /// When the state cannot be claimed; then nothing changed here.
+    #[expect(clippy::iter_over_hash_type, reason = "each state by itself")]
+    pub async fn claim(&self, rules: Vec<(Arc<str>, Arc<str>)>, fence: i64) -> Result<(), StateError> {
+        let mut states = self.state.claim(&rules, fence).await?;
+        let now = self.clock.now().timestamp_millis();
+        for state in states.values_mut() {
+            state.rewind(now);
+        }
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).extend(states);
         Ok(())
     }
 
-    /// The clock was set back to `now`: slots that seemed to have come have not, and what was
-    /// searched of the time to come is to be searched again.
+    /// The clock was set back to `now`, or an installation starts: slots that seemed to have come
+    /// have not, and what was searched while the clock may have been ahead is to be searched again.
     #[expect(clippy::iter_over_hash_type, reason = "each state by itself")]
     pub fn rewind(&self, now: DateTime<Utc>) {
         let now = now.timestamp_millis();
         for state in self.rules.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
-            if let Some(last) = state.last_slot.as_mut().filter(|last| **last > now) {
-                *last = now;
-                state.ledger.rewind(now);
-            }
+            state.rewind(now);
         }
+    }
+
+    /// The clock was set ahead after it showed `before`, rightly or not: what is proven from here
+    /// on is noted as such, so that it can be taken back; `None`: it is right.
+    pub fn suspect(&self, before: Option<DateTime<Utc>>) {
+        let before = before.map(|at| at.timestamp_millis());
+        let mut suspect = self.suspect.lock().unwrap_or_else(PoisonError::into_inner);
+        *suspect = before.map(|at| suspect.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Since when the clock may be ahead, ms; forgotten after a day in which it was not set back.
+    pub(super) fn suspected(&self) -> Option<i64> {
+        let mut suspect = self.suspect.lock().unwrap_or_else(PoisonError::into_inner);
+        let day_ago = self.clock.now().timestamp_millis() - 24 * 3_600_000;
+        *suspect = suspect.filter(|at| *at > day_ago);
+        *suspect
+    }
+
+    /// Takes note of how long the events of a look for late ones took to arrive.
+    pub(super) fn note_delays(&self, hits: &[Hit]) {
+        let mut delays = self.delays.lock().unwrap_or_else(PoisonError::into_inner);
+        for hit in hits {
+            let source = delays.entry(Arc::clone(&hit.document.index)).or_default();
+            source.note(hit.sort.timestamp, hit.sort.primary);
+        }
+    }
+
+    /// How long events of the indices that `patterns` name take to arrive as a rule, ms; 0 when
+    /// too little is known.
+    pub fn settle(&self, patterns: &[String]) -> i64 {
+        let delays = self.delays.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = crate::store::pattern::resolve(patterns, self.clock.now(), delays.keys());
+        let most = named.iter().filter_map(|index| delays.get(index)?.most()).max();
+        most.unwrap_or(0).min(SETTLE_MOST)
     }
 
     /// Says which time right before a window no execution of the rule has searched.
@@ -328,29 +396,47 @@ impl Engine {
             return;
         }
         let (places, commits): (Vec<usize>, Vec<ExecutionCommit>) = commits.into_iter().unzip();
-        let drafts: Vec<ExecutionRecord> = commits.iter().map(|commit| commit.record.clone()).collect();
-        let states: Vec<RuleState> = commits.iter().filter_map(|commit| commit.state.clone()).collect();
-        let written = caught(self.state.commit(commits)).await;
-        let error = match written {
-            Ok(Ok(records)) => {
-                let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-                rules.extend(states.into_iter().map(|state| (state.rule.clone(), state)));
+        match self.write(commits.clone()).await {
+            Ok(records) => {
                 for (place, record) in places.into_iter().zip(records) {
                     book.done(place, record);
                 }
-                return;
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error,
-        };
-        tracing::error!(error, "executions could not be written");
-        for (place, mut record) in places.into_iter().zip(drafts) {
-            record.status = Status::Failed;
-            record.error = Some(error.clone());
-            (record.candidates, record.alerts, record.duplicates, record.capped) = (0, 0, 0, 0);
-            book.done(place, record);
+            // One rule that another runner has taken over takes no other with it.
+            Err(_) if commits.len() > 1 => {
+                for (place, commit) in places.into_iter().zip(commits) {
+                    let draft = commit.record.clone();
+                    let record = match self.write(vec![commit]).await {
+                        Ok(mut records) => records.pop().unwrap_or(draft),
+                        Err(error) => unwritten(draft, error),
+                    };
+                    book.done(place, record);
+                }
+            }
+            Err(error) => {
+                for (place, commit) in places.into_iter().zip(commits) {
+                    book.done(place, unwritten(commit.record, error.clone()));
+                }
+            }
         }
     }
+
+    async fn write(&self, commits: Vec<ExecutionCommit>) -> Result<Vec<ExecutionRecord>, String> {
+        let states: Vec<RuleState> = commits.iter().filter_map(|commit| commit.state.clone()).collect();
+        let records = caught(self.state.commit(commits)).await?.map_err(|error| error.to_string())?;
+        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        rules.extend(states.into_iter().map(|state| (state.rule.clone(), state)));
+        Ok(records)
+    }
+}
+
+/// The log entry of an execution that could not be written; nothing of it counts.
+fn unwritten(mut record: ExecutionRecord, error: String) -> ExecutionRecord {
+    tracing::error!(rule = record.rule_id, error, "an execution could not be written");
+    record.status = Status::Failed;
+    record.error = Some(error);
+    (record.candidates, record.alerts, record.duplicates, record.capped) = (0, 0, 0, 0);
+    record
 }
 
 /// What a group has ready and what it has done, by place in the group.

@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
+use tokio::runtime::RuntimeFlavor;
+
 /// Awaits `future`; a panic in it is the error, in words.
 pub(super) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
     let mut future = pin!(future);
@@ -23,6 +25,10 @@ pub(super) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Stri
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, String> {
+    // On a runtime of one thread there is nobody to hand it to, and a run can be repeated.
+    if tokio::runtime::Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return catch_unwind(AssertUnwindSafe(work)).map_err(|panic| words(panic.as_ref()));
+    }
     tokio::task::spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
         Ok(panic) => words(panic.as_ref()),
         Err(error) => error.to_string(),

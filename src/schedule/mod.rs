@@ -7,10 +7,13 @@
 //! the service started.
 
 pub mod blackout;
+mod clockwatch;
 pub mod cron;
+pub mod lease;
 pub mod lock;
 pub mod owed;
 pub mod reload;
 pub mod service;
+pub mod share;
 pub mod slots;
 pub mod table;

@@ -28,6 +28,8 @@ pub struct Policy {
     /// How long events take to arrive, as a rule. The end of a window younger than this is not
     /// proven and searched again; rules that judge whole windows wait so long with a slot.
     pub settle: i64,
+    /// Whether `settle` follows what is measured.
+    pub measured: bool,
     /// How long a search may miss what has arrived (a cluster's refresh).
     pub lag: i64,
     /// How far back holes are filled without being asked.
@@ -41,7 +43,14 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         const HOUR: i64 = 3_600_000;
-        Self { settle: 0, lag: 0, catch_up: 7 * 24 * HOUR, late: 24 * HOUR, late_every: HOUR / 12 }
+        Self {
+            settle: 0,
+            measured: false,
+            lag: 0,
+            catch_up: 7 * 24 * HOUR,
+            late: 24 * HOUR,
+            late_every: HOUR / 12,
+        }
     }
 }
 
@@ -191,7 +200,7 @@ impl Scheduled<'_> {
         if seen.length() < self.policy.late_every {
             return None;
         }
-        let oldest = at(self.oldest(ledger, now)?)?;
+        let oldest = at(self.oldest(ledger, seen.from)?)?;
         Some(Owed { slot: now, errand: Some(Errand::arrived(over(seen)?, oldest)) })
     }
 
@@ -210,7 +219,7 @@ impl Scheduled<'_> {
         }
         let since = ledger.arrivals?;
         let arrived = over(Interval::new(since, ms(now).saturating_sub(self.policy.lag)))?;
-        let (oldest, newest) = (self.oldest(ledger, now)?, since.saturating_sub(self.policy.unproven()));
+        let (oldest, newest) = (self.oldest(ledger, since)?, since.saturating_sub(self.policy.unproven()));
         let length = own.length().num_milliseconds();
         (arrived.from <= arrived.to && oldest <= newest).then(|| Survey {
             arrived,
@@ -219,8 +228,9 @@ impl Scheduled<'_> {
         })
     }
 
-    fn oldest(&self, ledger: &Ledger, now: DateTime<Utc>) -> Option<i64> {
-        Some(ledger.since?.max(ms(now).saturating_sub(self.policy.late)))
+    /// The oldest event that counts as late when it arrived at `arrived` or later.
+    fn oldest(&self, ledger: &Ledger, arrived: i64) -> Option<i64> {
+        Some(ledger.since?.max(arrived.saturating_sub(self.policy.late)))
     }
 
     /// The executions that together answer for `interval`, in time order: each slot's part of it.

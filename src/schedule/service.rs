@@ -1,5 +1,6 @@
 //! The service: runs what is due, until it is told to stop.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,12 +12,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::blackout::Blackouts;
+use super::clockwatch::{ClockJump, ClockWatch};
+use super::lease::partition_of;
 use super::owed::Policy;
 use super::reload::fingerprint;
-use super::table::Table;
+use super::share::{RuleKey, Share};
+use super::table::{Ended, Table};
 use crate::base::clock::Clock;
 use crate::base::diagnostic::Diagnostic;
 use crate::engine::{Due, Engine};
+use crate::rule::compiled::CompiledRule;
 use crate::rule::model::Rule;
 use crate::rule::set::{Changes, RuleSet};
 use crate::store::state::{ExecutionRecord, RuleState};
@@ -27,10 +32,10 @@ const RELOAD_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
 /// How often what was not used lately is forgotten.
 const REST_EVERY: Duration = Duration::from_mins(1);
-/// Longest sleep: a clock that was set is noticed after so long.
-const NAP: Duration = Duration::from_secs(1);
-/// A clock that goes back by less has merely been adjusted.
-const BACK: chrono::Duration = chrono::Duration::seconds(1);
+/// How often it is looked how long events take to arrive.
+const MEASURE_EVERY: Duration = Duration::from_mins(5);
+/// A good value for [`Service::nap`].
+pub const NAP: Duration = Duration::from_secs(1);
 
 /// Chooses the rules of a set that run.
 pub type Select = Arc<dyn Fn(&RuleSet) -> Vec<Arc<Rule>> + Send + Sync>;
@@ -49,8 +54,17 @@ pub struct Rules {
 /// What the service tells.
 #[derive(Debug)]
 pub enum Event {
-    /// Executions ended.
-    Executed(Vec<ExecutionRecord>),
+    /// Executions ended: their log entries, and what each end showed.
+    Executed(Vec<(ExecutionRecord, Option<Ended>)>),
+    /// It was looked what is due.
+    Pulse {
+        /// Rules on their schedules.
+        rules: usize,
+        /// Rules that run.
+        running: usize,
+        /// Rules that owe something that was missed.
+        behind: usize,
+    },
     /// Changed rule files are in force.
     Reloaded(Changes),
     /// Changed rule files have errors; the rules from before stay in force.
@@ -76,6 +90,10 @@ pub struct Service<'a> {
     pub policy: Policy,
     /// When no rule runs.
     pub blackouts: Blackouts,
+    /// This runner's part, where others share the rules.
+    pub share: Option<Share>,
+    /// Longest sleep: a clock that was set, or a rule switched on, is noticed after so long.
+    pub nap: Duration,
     /// Whether the rule files are watched.
     pub watch: bool,
     /// Told what happens.
@@ -96,9 +114,9 @@ impl Service<'_> {
     pub async fn run(mut self, set: RuleSet, stop: CancellationToken, mut reload: watch::Receiver<u64>) {
         let mut set = set;
         let mut table = Table::new(self.policy, std::mem::take(&mut self.blackouts));
-        let mut shown = self.clock.now();
-        self.engine.rewind(shown);
-        self.apply(&mut table, &set);
+        let mut watch = ClockWatch::new(self.clock.now());
+        self.engine.rewind(self.clock.now());
+        self.apply(&mut table, &set).await;
         let mut seen = fingerprint(&self.rules.paths);
         let (sender, mut ended) = mpsc::channel::<Vec<ExecutionRecord>>(self.concurrency.max(1));
         let permits = Arc::new(Semaphore::new(self.concurrency.max(1)));
@@ -108,14 +126,25 @@ impl Service<'_> {
         look.reset();
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         let mut rest = tokio::time::interval(REST_EVERY);
+        let mut measure = tokio::time::interval(MEASURE_EVERY);
+        let every = self.share.as_ref().map_or(SWEEP_EVERY, Share::every);
+        let mut meet = tokio::time::interval(every);
+        meet.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let now = self.clock.now();
-            if now < shown - BACK {
-                tracing::warn!(from = %shown, to = %now, "the clock was set back");
-                self.engine.rewind(now);
-                table.look(&states(&self.engine), now);
+            match watch.look(now) {
+                ClockJump::None => {}
+                ClockJump::Ahead(before) => {
+                    tracing::warn!(from = %before, to = %now, "the clock was set ahead");
+                    self.engine.suspect(Some(before));
+                }
+                ClockJump::Back => {
+                    tracing::warn!(to = %now, "the clock was set back");
+                    self.engine.suspect(None);
+                    self.engine.rewind(now);
+                    table.look(&states(&self.engine), now);
+                }
             }
-            shown = now;
             while let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
                 let group = self.take(&mut table, now, permits.available_permits());
                 if group.is_empty() {
@@ -129,15 +158,19 @@ impl Service<'_> {
                     drop(sender.send(records).await);
                 });
             }
-            let nap = nap(&table, self.clock.now());
+            let (rules, running, behind) = (table.len(), table.running(), table.behind());
+            (self.tell)(Event::Pulse { rules, running, behind });
+            let nap = self.nap(&table);
             tokio::select! {
+                // In this order, so that a run can be repeated.
+                biased;
                 () = stop.cancelled() => break,
                 Some(records) = ended.recv() => self.ended(&mut table, records),
                 _ = look.tick(), if self.watch => {
                     let now = fingerprint(&self.rules.paths);
                     if now == seen {
                         // Rules are switched on and off without touching their files.
-                        self.apply(&mut table, &set);
+                        self.apply(&mut table, &set).await;
                     } else {
                         seen = now;
                         self.reload(&mut set, &mut table).await;
@@ -146,6 +179,10 @@ impl Service<'_> {
                 Ok(()) = reload.changed() => {
                     seen = fingerprint(&self.rules.paths);
                     self.reload(&mut set, &mut table).await;
+                }
+                _ = meet.tick(), if self.share.is_some() => self.meet(&mut table, &set).await,
+                _ = measure.tick(), if self.policy.measured => {
+                    table.settle(|rule| self.engine.settle(&rule.index_patterns()));
                 }
                 _ = sweep.tick() => self.sweep(&tracker),
                 _ = rest.tick() => self.engine.rest(),
@@ -158,6 +195,28 @@ impl Service<'_> {
             self.ended(&mut table, records);
         }
         tracker.wait().await;
+        if let Some(share) = &mut self.share
+            && let Ok(Err(error)) = tokio::time::timeout(every, share.leave()).await
+        {
+            tracing::warn!(%error, "cannot hand the rules over: others take them when the lease ends");
+        }
+    }
+
+    /// Meets the other runners: rules come and go.
+    async fn meet(&mut self, table: &mut Table, set: &RuleSet) {
+        let rules = self.rules_of(set);
+        let keys: Vec<RuleKey> =
+            rules.iter().map(|(rule, uuid)| (Arc::clone(uuid), Arc::clone(&rule.rule.rule_id))).collect();
+        let busy: HashSet<u32> = table.running_uuids().map(partition_of).collect();
+        let Some(share) = &mut self.share else { return };
+        let busy = |partition| busy.contains(&partition);
+        let ticked = tokio::time::timeout(share.every(), share.tick(&self.engine, &keys, &busy));
+        match ticked.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "cannot meet the other runners"),
+            Err(_) => tracing::warn!("cannot meet the other runners: no answer in time"),
+        }
+        self.apply(table, set).await;
     }
 
     /// The next group: what is due; with nothing due and another permit `free` for what will be,
@@ -173,8 +232,9 @@ impl Service<'_> {
 
     fn ended(&mut self, table: &mut Table, records: Vec<ExecutionRecord>) {
         let now = self.clock.now();
-        for record in &records {
-            let ended = table.ended(record, &states(&self.engine), now);
+        let mut told = Vec::with_capacity(records.len());
+        for record in records {
+            let ended = table.ended(&record, &states(&self.engine), now);
             if ended.is_some_and(|ended| ended.overran) {
                 tracing::warn!(
                     rule = record.rule_id,
@@ -182,8 +242,9 @@ impl Service<'_> {
                     "an execution took longer than its rule's interval"
                 );
             }
+            told.push((record, ended));
         }
-        (self.tell)(Event::Executed(records));
+        (self.tell)(Event::Executed(told));
     }
 
     async fn reload(&mut self, set: &mut RuleSet, table: &mut Table) {
@@ -201,7 +262,7 @@ impl Service<'_> {
         match set.replaced_by(new) {
             Ok((new, changes)) => {
                 *set = new;
-                self.apply(table, set);
+                self.apply(table, set).await;
                 (self.tell)(Event::Reloaded(changes));
             }
             Err(errors) => (self.tell)(Event::ReloadRefused(errors)),
@@ -209,16 +270,41 @@ impl Service<'_> {
     }
 
     /// Puts the selected rules on the table.
-    fn apply(&mut self, table: &mut Table, set: &RuleSet) {
-        let space = &self.engine.settings().space;
-        let selected = (self.rules.select)(set);
-        let rules = selected
-            .iter()
-            .filter_map(|rule| Some((Arc::clone(set.plan(&rule.rule_id)?), rule.object_id(space))))
-            .collect();
+    async fn apply(&mut self, table: &mut Table, set: &RuleSet) {
+        let mut rules = self.rules_of(set);
+        if let Some(share) = &mut self.share {
+            let keys: Vec<RuleKey> =
+                rules.iter().map(|(rule, uuid)| (Arc::clone(uuid), Arc::clone(&rule.rule.rule_id))).collect();
+            match tokio::time::timeout(share.every(), share.admit(&self.engine, &keys)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "cannot claim rules"),
+                Err(_) => tracing::warn!("cannot claim rules: no answer in time"),
+            }
+            rules.retain(|(_, uuid)| share.runs(uuid));
+        }
         for (rule, error) in table.set(rules, &states(&self.engine), self.clock.now()) {
             (self.tell)(Event::BadSchedule(rule, error.to_string()));
         }
+    }
+
+    /// The selected rules that run, with their object ids.
+    fn rules_of(&self, set: &RuleSet) -> Vec<(Arc<CompiledRule>, Arc<str>)> {
+        let space = &self.engine.settings().space;
+        let plans: HashMap<&Arc<str>, &Arc<CompiledRule>> =
+            set.compiled.iter().map(|compiled| (&compiled.rule.rule_id, compiled)).collect();
+        let selected = (self.rules.select)(set);
+        selected
+            .iter()
+            .filter_map(|rule| Some((Arc::clone(*plans.get(&rule.rule_id)?), rule.object_id(space))))
+            .collect()
+    }
+
+    /// How long there is nothing to do.
+    fn nap(&self, table: &Table) -> Duration {
+        let now = self.clock.now();
+        let until = table.wakes(now).map_or(self.nap, |at| (at - now).to_std().unwrap_or(Duration::ZERO));
+        // What is due but has to wait for a permit is woken by the end of another.
+        until.max(Duration::from_millis(10)).min(self.nap)
     }
 
     fn sweep(&self, tracker: &TaskTracker) {
@@ -232,11 +318,4 @@ impl Service<'_> {
 /// What the engine remembers of a rule.
 fn states(engine: &Engine) -> impl Fn(&str) -> Option<RuleState> {
     |uuid| engine.rule_state(uuid)
-}
-
-/// How long there is nothing to do.
-fn nap(table: &Table, now: DateTime<Utc>) -> Duration {
-    let until = table.wakes(now).map_or(NAP, |at| (at - now).to_std().unwrap_or(Duration::ZERO));
-    // What is due but has to wait for a permit is woken by the end of another.
-    until.clamp(Duration::from_millis(10), NAP)
 }

@@ -37,6 +37,8 @@ struct Entry {
     uuid: Arc<str>,
     slots: Slots,
     evaluation: Evaluation,
+    /// How long its events take to arrive, where that is measured, ms.
+    settle: Option<i64>,
     /// The next slot to run; `None`: there is none any more.
     next: Option<DateTime<Utc>>,
     /// Whether something was missed.
@@ -52,6 +54,7 @@ struct Entry {
 /// A rule that runs.
 #[derive(Debug)]
 struct Running {
+    uuid: Arc<str>,
     slot: DateTime<Utc>,
     began: DateTime<Utc>,
     present: bool,
@@ -96,9 +99,21 @@ impl Table {
         self.running.len()
     }
 
+    /// Object ids of the rules that run.
+    pub fn running_uuids(&self) -> impl Iterator<Item = &str> {
+        self.running.values().map(|running| &*running.uuid)
+    }
+
     /// How many rules owe something that was missed.
     pub fn behind(&self) -> usize {
         self.entries.values().filter(|entry| entry.missed).count()
+    }
+
+    /// Tells how long events of each rule's sources take to arrive, ms, as measured by now.
+    pub fn settle(&mut self, measured: impl Fn(&Rule) -> i64) {
+        for entry in self.entries.values_mut() {
+            entry.settle = Some(measured(&entry.compiled.rule));
+        }
     }
 
     /// Puts exactly these rules on the table: unchanged ones keep their place, those that run come
@@ -127,6 +142,7 @@ impl Table {
                         uuid,
                         slots,
                         evaluation,
+                        settle: None,
                         next: None,
                         missed: false,
                         arrivals: None,
@@ -201,7 +217,10 @@ impl Table {
             Some(errand) => Due::on_errand(&entry.compiled, owed.slot, errand),
             None => Due::compiled(&entry.compiled, owed.slot),
         };
-        self.running.insert(Arc::clone(id), Running { slot: owed.slot, began: now, present });
+        self.running.insert(
+            Arc::clone(id),
+            Running { uuid: Arc::clone(&entry.uuid), slot: owed.slot, began: now, present },
+        );
         Some(due)
     }
 
@@ -255,6 +274,7 @@ impl Table {
 
 impl Entry {
     fn scheduled(&self, policy: Policy) -> Scheduled<'_> {
+        let policy = Policy { settle: self.settle.unwrap_or(policy.settle), ..policy };
         Scheduled { rule: &self.compiled.rule, slots: &self.slots, evaluation: self.evaluation, policy }
     }
 

@@ -13,6 +13,7 @@ mod commit;
 mod ephemeral;
 mod executions;
 mod forward;
+mod lease;
 mod local;
 mod memory;
 mod outbox;
@@ -36,6 +37,7 @@ pub use commit::{ExecutionCommit, LINGER};
 pub use ephemeral::EphemeralState;
 pub use executions::{BacklogCounts, ExecutionQuery, ExecutionRecord, Status};
 pub use forward::{Forward, Pending, Queue};
+pub use lease::{Lease, LeaseStore, Member, Version};
 pub use local::LocalState;
 pub use memory::Memory;
 pub use outbox::{

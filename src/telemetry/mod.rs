@@ -1,8 +1,10 @@
-//! Logging set-up: events of `tracing` as lines on stderr.
+//! Logging set-up: events of `tracing` as lines on stderr; metrics.
 //!
-//! What it is: the one place that installs a subscriber.
-//! What it is not: metrics, or a place for what a command has to tell its user.
+//! What it is: the one place that installs a subscriber, and the names and units of all metrics.
+//! What it is not: a place for what a command has to tell its user, or an endpoint.
 //! Invariant: nothing is written to stdout; rotation is the supervisor's.
+
+pub mod metrics;
 
 use std::io;
 

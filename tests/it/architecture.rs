@@ -21,6 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &["base", "rule"]),
     ("notify", &["base", "ecs", "query", "rule", "store", "elastic", "alert", "config", "schedule"]),
     ("telemetry", &["base", "config"]),
+    ("server", &["telemetry"]),
     (
         "app",
         &[
@@ -59,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ingest",
             "notify",
             "telemetry",
+            "server",
             "config",
             "app",
         ],

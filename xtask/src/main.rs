@@ -21,6 +21,7 @@ cargo xtask <command>
                      format, checks, clippy, all tests, the shipped rules' own tests
                      (--quick: the tests alone; --all-nodes: on every product, as CI does)
   node PRODUCT …     a real OpenSearch or Elasticsearch node on loopback: start, stop, url, list
+  sim [SEEDS]        the simulation of runners, faults drawn from so many seeds (default 500)
   check              licences of dependencies, hygiene of the tree
   compat FOLDER      what becomes of each rule in a folder: compiled, ran, pushed down
   bench [B1 B2 …]    benchmarks, release build; results to the terminal
@@ -47,6 +48,7 @@ fn dispatch(command: &str, rest: &[String]) -> Result<()> {
     match command {
         "test" => run::test(rest.iter().any(|a| a == "--quick"), rest.iter().any(|a| a == "--all-nodes")),
         "node" => node::command(rest),
+        "sim" => run::simulate(rest.first().map_or("500", String::as_str)),
         "check" => check::run(&root()),
         "compat" => compat::run(rest),
         "bench" => run::bench(rest),

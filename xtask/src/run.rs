@@ -90,15 +90,30 @@ fn python_with_duckdb() -> Result<String> {
     Ok(own)
 }
 
+/// The simulation of runners over so many seeds, built with optimisation.
+pub fn simulate(seeds: &str) -> Result<()> {
+    step_with(
+        "simulation",
+        "cargo",
+        &["test", "--profile", "sim", "--locked", "--test", "it", "--", "sim::", "--nocapture"],
+        &[("TOCSIN_SIM_SEEDS", seeds)],
+    )
+}
+
 /// The benchmark binary that measures what.
-const BENCHES: &[(&str, &[&str])] =
-    &[("ingest", &["B1"]), ("spine", &["B2", "B3", "B8"]), ("start", &["B7"]), ("notify", &["B10"])];
+const BENCHES: &[(&str, &[&str])] = &[
+    ("ingest", &["B1"]),
+    ("spine", &["B2", "B3", "B8"]),
+    ("start", &["B7"]),
+    ("schedule", &["B9"]),
+    ("notify", &["B10"]),
+];
 
 /// Benchmarks named on the command line (`B1` …), or all.
 pub fn bench(names: &[String]) -> Result<()> {
     let known = |name: &String| BENCHES.iter().any(|(_, measures)| measures.contains(&name.as_str()));
     if let Some(name) = names.iter().find(|name| !known(name)) {
-        bail!("no benchmark `{name}`: B1, B2, B3, B7 and B8 are there");
+        bail!("no benchmark `{name}`: B1, B2, B3, B7 to B10 are there");
     }
     for (binary, measures) in BENCHES {
         let wanted: Vec<&str> = measures

@@ -6,13 +6,18 @@ use std::sync::Arc;
 use super::super::executions::{COLUMNS, remarks};
 use super::super::{CliError, Context, Outcome};
 use super::RunArgs;
+use super::life::Life;
 use crate::app::Swept;
 use crate::engine::Trigger;
 use crate::schedule::lock::ServiceLock;
-use crate::schedule::service::{Event, Rules, Service};
+use crate::schedule::service::{Event, NAP, Rules, Service};
+use crate::schedule::share::Share;
 use crate::store::state::{ExecutionRecord, Status};
 
-pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError> {
+/// Shortest lease: less would be taken for dead by a slow answer.
+const LEAST: std::time::Duration = std::time::Duration::from_secs(3);
+
+pub(super) fn run(args: &RunArgs, context: &Context, serve: bool) -> Result<Outcome, CliError> {
     let _lock = ServiceLock::take(context.data_dir()).map_err(|error| {
         CliError::usage(error.to_string()).with_help("stop it, or give this one another --data-dir")
     })?;
@@ -52,7 +57,13 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
         context
             .say(format!("{} rules are of a kind that this version does not run", selected.len() - running));
     }
-    let mut voice = Voice { context, no_source: HashSet::new(), broken: None };
+    let life = Life::new(context)?;
+    let share = context.app().leases()?.map(|store| {
+        let id = format!("{}-{}", std::process::id(), uuid::Uuid::new_v4());
+        tracing::info!(runner = id, "this runner shares the rules with others on the cluster");
+        Share::new(store, id.into(), context.config().schedule.lease.duration().max(LEAST))
+    });
+    let mut voice = Voice { context, life: &life, no_source: HashSet::new(), broken: None };
     let config = context.config();
     let service = Service {
         engine: Arc::new(super::engine(context, Trigger::Scheduled)?),
@@ -60,7 +71,10 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
         rules,
         clock: context.clock(),
         concurrency: config.schedule.max_concurrent_executions,
-        together: usize::MAX,
+        // One scan serves all rules of the embedded store; on a cluster each search is a request.
+        together: if share.is_some() { 1 } else { usize::MAX },
+        share,
+        nap: NAP,
         policy: context.app().policy(),
         blackouts: context
             .app()
@@ -73,13 +87,23 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
     let forwarding = super::forward::for_ever(forwarders, context.clock());
     let work = async {
         let running = service.run(set, signals.stop(), signals.reload());
-        tokio::pin!(running, forwarding);
-        tokio::select! {
-            () = &mut running => {}
-            () = &mut forwarding => running.await,
+        // Before the first rule runs: who asks for an endpoint that cannot be had should know.
+        let serving = if serve { Some(life.serve(signals.stop()).await?) } else { None };
+        let heart = life.beat(signals.stop());
+        tokio::pin!(running, forwarding, heart);
+        let mut forwards = true;
+        loop {
+            tokio::select! {
+                () = &mut running => break,
+                () = &mut forwarding, if forwards => forwards = false,
+                () = &mut heart => {}
+            }
         }
+        drop(serving);
+        life.stopped();
+        Ok::<(), CliError>(())
     };
-    context.block_on(super::super::notify::beside(worker, &signals, work))?;
+    context.block_on(super::super::notify::beside(worker, &signals, work))??;
     // What the last executions wrote.
     super::forward::once(context)?;
     if let Some(error) = voice.broken {
@@ -109,6 +133,7 @@ fn sweep(context: &Context) -> Arc<dyn Fn() + Send + Sync> {
 /// Tells what the service does: records for machines, lines for people.
 struct Voice<'c> {
     context: &'c Context,
+    life: &'c Life,
     /// Rules of which it was said that they have no data source.
     no_source: HashSet<String>,
     /// Why stdout cannot be written any more.
@@ -118,7 +143,13 @@ struct Voice<'c> {
 impl Voice<'_> {
     fn tell(&mut self, event: Event) {
         match event {
-            Event::Executed(records) => {
+            Event::Pulse { rules, running, behind } => {
+                let now = self.context.now().timestamp_millis();
+                self.life.pulse(now, rules, running, behind);
+            }
+            Event::Executed(ended) => {
+                self.life.executed(&ended);
+                let records: Vec<ExecutionRecord> = ended.into_iter().map(|(record, _)| record).collect();
                 if let Err(error) = self.executed(&records) {
                     // Alerts go on being written: stdout is not what the service is for.
                     tracing::error!(%error, "cannot write to stdout");

@@ -62,7 +62,7 @@ fn the_whole_shape_is_accepted_and_what_is_idle_is_said() {
     let idle = &loaded.warnings.last().unwrap().0;
     assert_eq!(idle.code, "CONF011");
     assert!(
-        idle.message.contains("server.bind") && !idle.message.contains("connector[0].webhook_url"),
+        idle.message.contains("backend[0].patterns") && !idle.message.contains("connector[0].webhook_url"),
         "{idle}"
     );
     assert!(!idle.message.contains("log.level"), "{idle}");

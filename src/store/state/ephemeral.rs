@@ -124,6 +124,25 @@ impl StateStore for EphemeralState {
         Ok(executions.into_iter().map(|execution| inner.commit(execution)).collect())
     }
 
+    async fn claim(
+        &self,
+        rules: &[(Arc<str>, Arc<str>)],
+        fence: i64,
+    ) -> Result<HashMap<String, RuleState>, StateError> {
+        let mut inner = self.inner();
+        let mut claimed = HashMap::new();
+        for (uuid, rule_id) in rules {
+            let fresh = || RuleState::new(uuid, rule_id);
+            let state = inner.states.entry(uuid.to_string()).or_insert_with(fresh);
+            if state.fence > fence {
+                return Err(StateError::Fenced { rule: rule_id.to_string() });
+            }
+            state.fence = fence;
+            claimed.insert(uuid.to_string(), state.clone());
+        }
+        Ok(claimed)
+    }
+
     async fn executions(&self, query: &ExecutionQuery) -> Result<Vec<ExecutionRecord>, StateError> {
         let inner = self.inner();
         let wanted = |record: &&ExecutionRecord| {

@@ -57,6 +57,15 @@ impl StateStore for LocalState {
         self.run(move |db| db.commit(executions)).await
     }
 
+    async fn claim(
+        &self,
+        rules: &[(Arc<str>, Arc<str>)],
+        fence: i64,
+    ) -> Result<HashMap<String, RuleState>, StateError> {
+        let rules = rules.to_vec();
+        self.run(move |db| db.claim(rules, fence)).await
+    }
+
     async fn executions(&self, query: &ExecutionQuery) -> Result<Vec<ExecutionRecord>, StateError> {
         let query = query.clone();
         self.run(move |db| db.executions(&query)).await

@@ -1,6 +1,7 @@
 //! What the engine remembers of each rule.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
@@ -42,6 +43,18 @@ impl RuleState {
             ledger: Ledger::default(),
             fence: 0,
         }
+    }
+
+    /// Takes back what lies after `now`, ms, or was proven while the clock may have been ahead.
+    pub fn rewind(&mut self, now: i64) {
+        let to_come = self.last_slot.is_some_and(|last| last > now);
+        let cut = match (self.ledger.ahead.take(), to_come) {
+            (Some(ahead), _) => ahead.min(now),
+            (None, true) => now,
+            (None, false) => return,
+        };
+        self.last_slot = self.last_slot.map(|last| last.min(cut));
+        self.ledger.rewind(cut);
     }
 }
 
@@ -106,6 +119,39 @@ impl StateDb {
             }
             Ok(states)
         })
+    }
+
+    /// Raises the token of rules (object id, signature id) and returns what is remembered of them.
+    ///
+    /// # Errors
+    /// When the database cannot be written, or a token is higher already.
+    pub fn claim(
+        &self,
+        rules: Vec<(Arc<str>, Arc<str>)>,
+        fence: i64,
+    ) -> Result<HashMap<String, RuleState>, StateError> {
+        let claimed = rules.clone();
+        self.write(move |c| {
+            for (rule, rule_id) in &claimed {
+                let fresh = RuleState { fence, ..RuleState::new(rule, rule_id) };
+                let known = c.query_row("SELECT 1 FROM rule_state WHERE rule = ?1", [&**rule], |_| Ok(()));
+                if matches!(known, Err(rusqlite::Error::QueryReturnedNoRows)) {
+                    put(c, &fresh)?;
+                    continue;
+                }
+                let raised = c.execute(
+                    "UPDATE rule_state SET fence = ?2 WHERE rule = ?1 AND fence <= ?2",
+                    params![&**rule, fence],
+                )?;
+                if raised == 0 {
+                    return Err(StateError::Fenced { rule: rule_id.to_string() });
+                }
+            }
+            Ok(())
+        })?;
+        let mut states = self.rule_states()?;
+        states.retain(|uuid, _| rules.iter().any(|(rule, _)| **rule == **uuid));
+        Ok(states)
     }
 
     /// Which rules (signature ids) this installation has switched on or off, whatever their files

@@ -39,6 +39,18 @@ pub trait StateStore: Send + Sync {
     /// nothing to them.
     async fn commit(&self, executions: Vec<ExecutionCommit>) -> Result<Vec<ExecutionRecord>, StateError>;
 
+    /// Raises the token of rules (object id, signature id) to `fence`, and returns what is
+    /// remembered of them: from here on commits under a lower token are refused
+    /// ([`StateError::Fenced`]).
+    ///
+    /// # Errors
+    /// When it cannot be written, or another runner has a higher token by now.
+    async fn claim(
+        &self,
+        rules: &[(Arc<str>, Arc<str>)],
+        fence: i64,
+    ) -> Result<HashMap<String, RuleState>, StateError>;
+
     /// Log entries, newest first.
     async fn executions(&self, query: &ExecutionQuery) -> Result<Vec<ExecutionRecord>, StateError>;
 }
