@@ -5,6 +5,7 @@
     clippy::print_stdout,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
+    clippy::disallowed_methods,
     reason = "a benchmark prints, and ends at the first surprise"
 )]
 

@@ -95,16 +95,6 @@ fn secrets_are_never_printed() {
 }
 
 #[test]
-fn what_has_no_effect_yet_is_accepted_and_said() {
-    let dir = folder();
-    std::fs::write(dir.path().join("tocsin.toml"), "[server]\nbind = \"127.0.0.1:1\"\n").unwrap();
-    let shown = run(dir.path(), &["config", "show", "--format", "human"]).code(0).stdout;
-    let line = shown.lines().find(|line| line.starts_with("server.bind")).unwrap();
-    assert!(line.contains("tocsin.toml:2") && line.contains("no effect yet"), "{line}");
-    run(dir.path(), &["version", "-v"]).code(0).says(&["without effect in this version: `server.bind`"]);
-}
-
-#[test]
 fn a_file_that_is_no_text_or_no_toml_says_where() {
     let dir = folder();
     let path = dir.path().join("tocsin.toml");

@@ -182,7 +182,8 @@ fn a_snoozed_rule_is_silenced_until_its_time_or_until_that_is_ended() {
     let dir = folder();
     let rule = "AWS CloudTrail logging stopped";
     run(dir.path(), &["rules", "snooze", rule]).code(2);
-    let snoozed = run(dir.path(), &["rules", "snooze", rule, "--for", "2h", "--format", "json"]).code(0).json();
+    let snoozed =
+        run(dir.path(), &["rules", "snooze", rule, "--for", "2h", "--format", "json"]).code(0).json();
     let silences = run(dir.path(), &["silence", "list", "--format", "ndjson"]).code(0).lines();
     assert_eq!(silences.len(), 1, "{silences:?}");
     assert_eq!(silences[0]["ends"], snoozed["snoozed_until"]);
