@@ -64,7 +64,7 @@ pub fn test(quick: bool, all_nodes: bool) -> Result<()> {
         if in_ci || all_nodes {
             variables.push(("TOCSIN_REQUIRE_NODES", "1"));
         }
-        step_with("tests", "cargo", &["test", "--workspace", "--locked"], &variables)?;
+        step_with("tests", "cargo", &["test", "--workspace", "--locked", "--no-fail-fast"], &variables)?;
     }
     step("shipped rules", "cargo", &["run", "--quiet", "--locked", "--", "rules", "check", "rules"])?;
     step("rule tests", "cargo", &["run", "--quiet", "--locked", "--", "test", "rules"])?;
