@@ -73,7 +73,9 @@ pub async fn stream_hits(
         loop {
             let found = backend.search(page.clone()).await?;
             (end.total, end.indices) = (found.total, found.indices);
-            page.after = found.hits.last().map(|hit| hit.sort.clone());
+            // A page that is not full is the last: a cluster has closed what it was read from.
+            let full = found.hits.len() >= page.size;
+            page.after = found.hits.last().map(|hit| hit.sort.clone()).filter(|_| full);
             for Hit { document, sort } in found.hits {
                 left -= 1;
                 if each(TextHit { sort, source: document.source.to_string() }).is_break() || left == 0 {
@@ -91,10 +93,8 @@ pub async fn stream_hits(
     loop {
         let found = backend.search(page.clone()).await?;
         (end.total, end.indices) = (found.total, found.indices);
-        page.after = found.hits.last().map(|hit| hit.sort.clone());
-        if page.after.is_none() {
-            break;
-        }
+        let full = found.hits.len() >= page.size;
+        page.after = found.hits.last().map(|hit| hit.sort.clone()).filter(|_| full);
         first.extend(found.hits.into_iter().map(|Hit { document, sort }| {
             let key = keys.of_source(&document.source);
             (key, TextHit { sort, source: document.source.to_string() })
@@ -102,6 +102,9 @@ pub async fn stream_hits(
         // Stable, so that equal values stay in the order of time.
         first.sort_by(|(a, _), (b, _)| compare(a.as_ref(), b.as_ref(), order.descending));
         first.truncate(request.size);
+        if page.after.is_none() {
+            break;
+        }
     }
     for (_, hit) in first {
         if each(hit).is_break() {
