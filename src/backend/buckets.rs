@@ -11,7 +11,8 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::BackendError;
 use super::aggregate::{AggregateRequest, Bucket, BucketKey, BucketPage, Float, KeyValue};
-use super::search::{Found, Searcher, Source};
+use super::search::{Found, Searcher};
+use super::source::Source;
 use super::times::Selection;
 use crate::ecs::columns::Column;
 use crate::ecs::mapping::Field;
@@ -315,12 +316,15 @@ impl Searcher {
         };
         let whole = self.prepared(source, &[&search]);
         let plain = request.counted.is_empty() && request.cardinality.is_none() && request.top == 0;
-        let part_key = whole.first().and_then(|p| p.key).filter(|_| plain).map(|filter| PartKey {
-            filter,
-            fields: fields.clone(),
-            missing: request.missing,
-            time: search.time.clone(),
-        });
+        let part_key =
+            whole.together.first().and_then(|p| p.key).filter(|_| plain && source.agrees()).map(|filter| {
+                PartKey {
+                    filter,
+                    fields: fields.clone(),
+                    missing: request.missing,
+                    time: search.time.clone(),
+                }
+            });
         let mut buckets = Part::default();
         self.visit(source, &search, &whole, |searcher, position, batch, selection, judge| {
             let all = part_key.as_ref().filter(|_| selection.is_whole(batch));
@@ -331,6 +335,18 @@ impl Searcher {
                 return Ok(());
             }
             let rows = judge()?;
+            // Values of different types are different keys, whatever index they are in.
+            let own = (!source.agrees()).then(|| source.mapping_of(batch));
+            let own_of = |name: &Arc<str>| own.and_then(|mapping| mapping.resolve(name));
+            let (own_fields, own_counter): (Vec<Option<Field>>, Option<Option<Field>>);
+            let (fields, counter) = match own {
+                None => (&fields, &counter),
+                Some(_) => {
+                    own_fields = request.group_by.iter().map(own_of).collect();
+                    own_counter = request.cardinality.as_ref().map(|(name, _)| own_of(name));
+                    (&own_fields, &own_counter)
+                }
+            };
             let names: Vec<Arc<str>> =
                 fields.iter().chain(counter.iter()).flatten().map(|f| Arc::clone(&f.path)).collect();
             let columns = batch.columns(&names)?;

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::memory::MemoryBatch;
-use super::search::{SearchOptions, Searcher, Source, finish, groups};
+use super::search::{SearchOptions, Searcher, finish, groups};
+use super::source::Source;
 use super::times::{INGESTED, TIMESTAMP};
 use super::{
     AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, Each, EachText,
@@ -172,19 +173,24 @@ impl Inner {
             }
         }
         let mapping = if indices.is_empty() { Arc::new(Mapping::ecs()) } else { snapshot.mapping(&indices) };
-        let mut source = Source { indices: indices.len(), batches, mapping };
+        let mut count = indices.len();
         if let Some(state) = &self.state {
-            for space in alert_spaces(names) {
-                source.indices += 1;
+            let known = if names_alerts(names) {
+                state.alert_spaces().map_err(|error| BackendError::Failed(error.to_string()))?
+            } else {
+                Vec::new()
+            };
+            for space in alert_spaces(names, &known) {
+                count += 1;
                 let documents = state
                     .alert_documents(&space, timestamps(requests))
                     .map_err(|error| BackendError::Failed(error.to_string()))?;
                 if !documents.is_empty() {
-                    source.batches.push(Arc::new(MemoryBatch::new(documents, &source.mapping)));
+                    batches.push(Arc::new(MemoryBatch::new(documents, &mapping)));
                 }
             }
         }
-        Ok(source)
+        Ok(Source::new(count, batches, mapping, |index| snapshot.mapping_of(index)))
     }
 }
 
@@ -222,11 +228,17 @@ fn timestamps(requests: &[&SearchRequest]) -> Option<(i64, i64)> {
     }
 }
 
-/// The spaces whose alerts index the patterns name. As Elasticsearch's hidden indices, they are
+/// Whether the patterns may name indices of alerts.
+fn names_alerts(patterns: &[String]) -> bool {
+    patterns.iter().flat_map(|list| list.split(',')).any(|pattern| pattern.trim().starts_with('.'))
+}
+
+/// The spaces, of those that have alerts (`known`), whose alerts index the patterns name. As Elasticsearch's hidden indices, they are
 /// named only by patterns that begin with a dot.
-fn alert_spaces(patterns: &[String]) -> Vec<String> {
+fn alert_spaces(patterns: &[String], known: &[String]) -> Vec<String> {
     let patterns: Vec<&str> = patterns.iter().flat_map(|p| p.split(',')).map(str::trim).collect();
     let mut names = vec![alerts_index(SPACE)];
+    names.extend(known.iter().map(|space| alerts_index(space)));
     names.extend(
         patterns.iter().filter(|p| p.starts_with(ALERTS_PREFIX) && !p.contains('*')).map(|p| (*p).to_owned()),
     );
@@ -342,7 +354,7 @@ mod tests {
     #[test]
     fn alerts_are_found_by_dotted_patterns_alone() {
         let spaces = |patterns: &[&str]| {
-            alert_spaces(&patterns.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()).join(" ")
+            alert_spaces(&patterns.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>(), &[]).join(" ")
         };
         assert_eq!(spaces(&[".alerts-security*"]), "default");
         assert_eq!(spaces(&["logs-*,.alerts-security.alerts-default"]), "default");

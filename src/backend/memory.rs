@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
 
-use super::search::{SearchOptions, Searcher, Source, finish, groups};
+use super::search::{SearchOptions, Searcher, finish, groups};
+use super::source::Source;
 use super::times::millis;
 use super::{
     AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, Each, HitPage, ScanEnd,
@@ -21,11 +22,13 @@ use crate::ecs::types::FieldType;
 use crate::store::batch::{Batch, NO_TIME, ReadError};
 use crate::store::pattern;
 
-/// A fixed set of events under one mapping.
+/// A set of events under one mapping, or a mapping for each index.
 #[derive(Debug)]
 pub struct MemoryBackend {
     batches: RwLock<Vec<Arc<MemoryBatch>>>,
     mapping: Arc<Mapping>,
+    /// By index, where it has one of its own.
+    own: FxHashMap<Arc<str>, Arc<Mapping>>,
     searcher: Searcher,
 }
 
@@ -37,8 +40,28 @@ impl MemoryBackend {
 
     /// The same with chosen caches.
     pub fn with_options(documents: Vec<Document>, mapping: Mapping, options: SearchOptions) -> Self {
-        let backend =
-            Self { batches: RwLock::default(), mapping: Arc::new(mapping), searcher: Searcher::new(options) };
+        Self::mapped(documents, mapping, FxHashMap::default(), options)
+    }
+
+    /// A backend over `documents`, each index under a mapping of its own.
+    pub fn with_mappings(
+        documents: Vec<Document>,
+        mappings: impl IntoIterator<Item = (Arc<str>, Mapping)>,
+    ) -> Self {
+        let own: Vec<(Arc<str>, Mapping)> = mappings.into_iter().collect();
+        let together = Mapping::merged(own.iter().map(|(_, mapping)| mapping));
+        let own = own.into_iter().map(|(index, mapping)| (index, Arc::new(mapping))).collect();
+        Self::mapped(documents, together, own, SearchOptions::default())
+    }
+
+    fn mapped(
+        documents: Vec<Document>,
+        mapping: Mapping,
+        own: FxHashMap<Arc<str>, Arc<Mapping>>,
+        options: SearchOptions,
+    ) -> Self {
+        let (batches, searcher) = (RwLock::default(), Searcher::new(options));
+        let backend = Self { batches, mapping: Arc::new(mapping), own, searcher };
         backend.add(documents);
         backend
     }
@@ -67,7 +90,7 @@ impl MemoryBackend {
         let chosen = pattern::resolve(names, now, existing.iter());
         let batches = all.iter().filter(|batch| chosen.contains(&batch.index));
         let batches: Vec<Arc<dyn Batch>> = batches.map(|b| Arc::clone(b) as Arc<dyn Batch>).collect();
-        Source { indices: chosen.len(), batches, mapping: self.mapping.clone() }
+        Source::new(chosen.len(), batches, self.mapping.clone(), |index| self.own.get(index))
     }
 
     /// Answers a request without an async runtime.

@@ -18,6 +18,7 @@ pub mod memory;
 pub mod router;
 mod scan;
 mod search;
+mod source;
 mod stream;
 mod times;
 

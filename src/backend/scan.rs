@@ -5,7 +5,8 @@ use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
 use super::aggregate::{Each, ScanEnd, ScanRequest};
-use super::search::{Found, Searcher, Source, keyed};
+use super::search::{Found, Searcher, keyed};
+use super::source::Source;
 use super::{Backend, BackendError, SearchRequest};
 
 /// The rows of one batch that match, in time order.

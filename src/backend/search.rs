@@ -11,10 +11,10 @@ use super::buckets::PartCache;
 use super::cache::{Judged, MatchCache};
 use super::documents::DocumentCache;
 use super::kernels::{FilterKey, Kernels, Prepared};
+use super::source::{Ready, Source};
 use super::times::{Selection, TimeSpec};
 use super::{BackendError, Hit, HitPage, PlacePage, SearchRequest, SortKey};
 use crate::ecs::document::{ID, INDEX};
-use crate::ecs::mapping::Mapping;
 use crate::query::compile::prefilter::Probe;
 use crate::store::batch::{Batch, ReadError};
 
@@ -42,24 +42,6 @@ impl SearchOptions {
 impl Default for SearchOptions {
     fn default() -> Self {
         Self { match_cache: 64 << 20, document_cache: 64 << 20, aggregate_cache: 64 << 20, prune: true }
-    }
-}
-
-/// The events that requests on the same index patterns see.
-pub(super) struct Source {
-    pub(super) batches: Vec<Arc<dyn Batch>>,
-    pub(super) mapping: Arc<Mapping>,
-    /// Number of concrete indices.
-    pub(super) indices: usize,
-}
-
-impl Source {
-    /// All paths with values in any batch, sorted.
-    fn paths(&self) -> Arc<[Arc<str>]> {
-        let mut all: Vec<Arc<str>> = self.batches.iter().flat_map(|batch| batch.paths().to_vec()).collect();
-        all.sort();
-        all.dedup();
-        all.into()
     }
 }
 
@@ -189,11 +171,13 @@ impl Searcher {
     }
 
     /// The filters of requests, prepared for `source`.
-    pub(super) fn prepared(&self, source: &Source, requests: &[&SearchRequest]) -> Vec<Arc<Prepared>> {
+    pub(super) fn prepared(&self, source: &Source, requests: &[&SearchRequest]) -> Ready {
         let mut kernels = lock(&self.kernels);
         let mut known: Option<Arc<[Arc<str>]>> = None;
         let mut paths = || known.get_or_insert_with(|| source.paths()).clone();
-        requests.iter().map(|r| kernels.prepare(&r.filter, &source.mapping, &mut paths, r.now)).collect()
+        source.prepared(|mapping| {
+            requests.iter().map(|r| kernels.prepare(&r.filter, mapping, &mut paths, r.now)).collect()
+        })
     }
 
     /// Shows `each` batch that may hold an event in time: its position, its rows in time, and a
@@ -202,7 +186,7 @@ impl Searcher {
         &self,
         source: &Source,
         request: &SearchRequest,
-        prepared: &[Arc<Prepared>],
+        prepared: &Ready,
         mut each: impl FnMut(
             &Self,
             u32,
@@ -236,7 +220,7 @@ impl Searcher {
         &self,
         source: &Source,
         requests: &[&SearchRequest],
-        prepared: &[Arc<Prepared>],
+        prepared: &Ready,
     ) -> Result<Vec<Vec<Found>>, BackendError> {
         let mut specs: Vec<TimeSpec> = Vec::new();
         let mut numbers: FxHashMap<TimeSpec, usize> = FxHashMap::default();
@@ -288,9 +272,10 @@ impl Searcher {
         source: &Source,
         batch: &dyn Batch,
         requests: &[&SearchRequest],
-        prepared: &[Arc<Prepared>],
+        prepared: &Ready,
         asked: &[(usize, Rc<Selection>)],
     ) -> Result<Vec<Judged>, BackendError> {
+        let prepared = source.ready(prepared, batch);
         let filter = |request: usize| prepared.get(request).cloned();
         let keys: Vec<Option<FilterKey>> =
             asked.iter().map(|(request, _)| filter(*request).and_then(|f| f.key)).collect();
@@ -389,7 +374,7 @@ impl Searcher {
             };
             let open = filters.iter().any(|filter| filter.open);
             let existing = if open { source.paths() } else { Arc::from([]) };
-            let compiled = lock(&self.kernels).compile(&filters, &source.mapping, &existing, now);
+            let compiled = lock(&self.kernels).compile(&filters, source.mapping_of(batch), &existing, now);
             let numbers: Vec<usize> = (0..filters.len()).collect();
             let columns = batch.named_columns(&compiled.kernel.fields())?;
             let rows = compiled.kernel.evaluate_rows(&columns, gap.clone(), &numbers);
@@ -462,8 +447,8 @@ impl Searcher {
 }
 
 /// Refuses what only a cluster can answer.
-pub(super) fn refuse_foreign(prepared: &[Arc<Prepared>]) -> Result<(), BackendError> {
-    match prepared.iter().find_map(|filter| filter.foreign.as_deref()) {
+pub(super) fn refuse_foreign(prepared: &Ready) -> Result<(), BackendError> {
+    match prepared.together.iter().find_map(|filter| filter.foreign.as_deref()) {
         Some(what) => Err(BackendError::Unsupported(format!("only a cluster can answer this: {what}"))),
         None => Ok(()),
     }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::search::{Found, Searcher, Source, by_key, by_time, with_ids};
+use super::search::{Found, Searcher, by_key, by_time, with_ids};
+use super::source::Source;
 use super::times::{INGESTED, TIMESTAMP, millis};
 use super::{Backend, BackendError, Hit, SearchRequest, SortKey, TimeField};
 use crate::ecs::flat::FlatDoc;

@@ -11,6 +11,7 @@ pub mod bulk;
 pub mod executions;
 pub mod fields;
 pub mod forward;
+mod gather;
 mod leases;
 pub mod names;
 pub mod reduce;

@@ -66,6 +66,7 @@ impl AlertIndex {
 
     /// The alert as this index keeps it.
     pub fn shaped(&self, alert: Map<String, Value>) -> Map<String, Value> {
+        let alert = super::gather::gathered(alert);
         match self.mode {
             Mode::Own | Mode::Kibana => alert,
             Mode::External => external(alert),

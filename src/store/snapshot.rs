@@ -77,6 +77,11 @@ impl Snapshot {
         self.inner.mappings.of(&known)
     }
 
+    /// The types of the fields of one index; `None`: there is none of that name.
+    pub fn mapping_of(&self, index: &str) -> Option<&Arc<Mapping>> {
+        self.manifest.indices.get(index).map(|index| &index.mapping)
+    }
+
     /// All batches of these indices that may hold an event within `bounds`; the caller judges each
     /// event. Sealed ones come first, by smallest `@timestamp`.
     pub fn batches(&self, indices: &[Arc<str>], bounds: TimeBounds) -> Vec<Arc<dyn Batch>> {

@@ -24,9 +24,12 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(url: &str, mode: Mode, index: &str) -> Self {
-        let space = format!("t{}", uuid::Uuid::new_v4().simple());
+        Self::in_space(url, mode, index, &a_space())
+    }
+
+    pub(crate) fn in_space(url: &str, mode: Mode, index: &str, space: &str) -> Self {
         let client = Client::new(Options::new("node", vec![url.to_owned()]), Arc::new(SystemClock)).unwrap();
-        let names = Names::new(AlertIndex::new(mode, index, &space));
+        let names = Names::new(AlertIndex::new(mode, index, space));
         assert_eq!(names.alerts.wrong(), None);
         Self { client: Arc::new(client), names }
     }
@@ -86,6 +89,11 @@ impl Place {
             document: document.to_string(),
         }
     }
+}
+
+/// A space that nobody else has.
+pub(crate) fn a_space() -> String {
+    format!("t{}", uuid::Uuid::new_v4().simple())
 }
 
 pub(crate) fn time(text: &str) -> DateTime<Utc> {

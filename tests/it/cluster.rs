@@ -3,4 +3,5 @@
 mod agreement;
 mod bad_input;
 mod commands;
+pub(crate) mod faults;
 mod paging;

@@ -4,3 +4,4 @@
 mod client;
 mod eql;
 pub(crate) mod server;
+mod tls;

@@ -36,11 +36,6 @@ const NOT_COMPARED: &[(&str, &str, &str)] = &[
     ),
     ("runtime", "should copy \"runtime mapping\" data", "runtime fields are computed by a cluster alone"),
     (
-        "keyword_family__keyword_mixed_with_const",
-        "should copy the",
-        "a name that is an alias in one index and a field in another is the alias alone",
-    ),
-    (
         "generating_signals",
         "for non-sequence EQL queries",
         "left out by Kibana; the cap is a partial failure here",

@@ -37,6 +37,7 @@ mod query_specs;
 mod rule_types;
 mod rules;
 mod runners;
+mod scenarios;
 mod serve;
 mod service;
 mod shared;

@@ -64,7 +64,11 @@ impl Node {
     pub(crate) fn index(&self, hint: &str, mappings: &Value) -> Index {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("t-{hint}-{}-{number}", std::process::id());
+        self.index_named(format!("t-{hint}-{}-{number}", std::process::id()), mappings)
+    }
+
+    /// The same under a name that the test makes its own.
+    pub(crate) fn index_named(&self, name: String, mappings: &Value) -> Index {
         let settings = json!({"number_of_shards": 2, "number_of_replicas": 0, "refresh_interval": "-1"});
         let body = json!({"settings": settings, "mappings": mappings});
         self.ask(Request::write(Method::Put, format!("/{name}")).json(&body));

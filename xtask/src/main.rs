@@ -21,6 +21,8 @@ cargo xtask <command>
                      format, checks, clippy, all tests, the shipped rules' own tests
                      (--quick: the tests alone; --all-nodes: on every product, as CI does)
   node PRODUCT …     a real OpenSearch or Elasticsearch node on loopback: start, stop, url, list
+  scenarios [PRODUCT …]
+                     the scenario suite and its table, on memory, store and these nodes (default: opensearch)
   sim [SEEDS]        the simulation of runners, faults drawn from so many seeds (default 500)
   check              licences of dependencies, hygiene of the tree
   compat FOLDER      what becomes of each rule in a folder: compiled, ran, pushed down
@@ -48,6 +50,7 @@ fn dispatch(command: &str, rest: &[String]) -> Result<()> {
     match command {
         "test" => run::test(rest.iter().any(|a| a == "--quick"), rest.iter().any(|a| a == "--all-nodes")),
         "node" => node::command(rest),
+        "scenarios" => run::scenarios(rest),
         "sim" => run::simulate(rest.first().map_or("500", String::as_str)),
         "check" => check::run(&root()),
         "compat" => compat::run(rest),

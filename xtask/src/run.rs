@@ -90,6 +90,27 @@ fn python_with_duckdb() -> Result<String> {
     Ok(own)
 }
 
+/// The scenario suite on memory, store and these nodes; its table goes to the terminal.
+pub fn scenarios(products: &[String]) -> Result<()> {
+    let known = ["opensearch", "opensearch3", "es7", "es8", "es9"];
+    if let Some(other) = products.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("no product `{other}`: {}", known.join(", "));
+    }
+    let wanted = |name: &&str| products.iter().any(|product| product == name);
+    let mut names: Vec<&'static str> = known.into_iter().filter(wanted).collect();
+    if names.is_empty() {
+        names.push("opensearch");
+    }
+    let nodes = Nodes::start(&names, true)?;
+    let named = nodes.variable();
+    step_with(
+        "scenarios",
+        "cargo",
+        &["test", "--locked", "--test", "it", "--", "scenarios::every_scenario_holds_on", "--nocapture"],
+        &[("TOCSIN_NODES", named.as_str())],
+    )
+}
+
 /// The simulation of runners over so many seeds, built with optimisation.
 pub fn simulate(seeds: &str) -> Result<()> {
     step_with(

@@ -47,7 +47,8 @@ pub(super) async fn aggregate(
         let mut after = None;
         loop {
             let part = asker.page(after.as_ref(), Some(keys)).await?;
-            page.buckets.extend(part.buckets);
+            // An event with several values is in the buckets of all of them, asked for or not.
+            page.buckets.extend(part.buckets.into_iter().filter(|bucket| keys.contains(&bucket.key)));
             match part.after {
                 Some(next) => after = Some(next),
                 None => break,

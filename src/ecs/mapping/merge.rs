@@ -27,12 +27,15 @@ impl Mapping {
         }
         let mut merged = (*first).clone();
         let mut kinds: BTreeMap<Arc<str>, Vec<FieldType>> = BTreeMap::new();
+        let mut disagrees = false;
         for path in mappings.iter().flat_map(|mapping| mapping.inner.own.keys()) {
             if kinds.contains_key(path) {
                 continue;
             }
             let entries: Vec<&Entry> = mappings.iter().filter_map(|mapping| mapping.entry(path)).collect();
             let Some((first, others)) = entries.split_first() else { continue };
+            disagrees |= others.iter().any(|other| other != first)
+                || (first.constant.is_some() && entries.len() < mappings.len());
             let mut entry = (*first).clone();
             let mut seen = vec![entry.kind];
             for other in others {
@@ -58,6 +61,7 @@ impl Mapping {
             merged.set(path, entry);
         }
         let inner = merged.change();
+        inner.disagrees = disagrees || mappings.iter().any(|mapping| mapping.inner.disagrees);
         inner.ecs = mappings.iter().any(|mapping| mapping.inner.ecs);
         inner.conflicts = mappings
             .iter()

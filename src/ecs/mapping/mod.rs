@@ -51,6 +51,8 @@ struct Inner {
     templates: Vec<learn::Template>,
     /// Fields whose types differ between merged mappings.
     conflicts: BTreeMap<Arc<str>, Arc<[FieldType]>>,
+    /// Whether it was merged of mappings that say different things of some field.
+    disagrees: bool,
     fingerprint: OnceLock<u64>,
 }
 
@@ -299,6 +301,12 @@ impl Mapping {
     /// Whether it has no entries of its own.
     pub fn is_empty(&self) -> bool {
         self.inner.own.is_empty()
+    }
+
+    /// Whether it was merged of mappings that say different things of some field: what it says then
+    /// holds for none of them exactly.
+    pub fn disagrees(&self) -> bool {
+        self.inner.disagrees
     }
 
     /// Whether the ECS catalogue lies beneath.

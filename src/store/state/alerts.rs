@@ -337,6 +337,25 @@ impl StateDb {
         })
     }
 
+    /// The spaces that have alerts, sorted.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn alert_spaces(&self) -> Result<Vec<String>, StateError> {
+        self.read(|c| {
+            // One step in the index for each space, however many alerts it has.
+            let mut statement = c.prepare_cached(
+                "WITH RECURSIVE spaces(space) AS (
+                   SELECT min(space) FROM alerts UNION ALL
+                   SELECT (SELECT min(space) FROM alerts WHERE space > spaces.space)
+                   FROM spaces WHERE spaces.space IS NOT NULL)
+                 SELECT space FROM spaces WHERE space IS NOT NULL",
+            )?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// How many alerts there are, by workflow status.
     ///
     /// # Errors

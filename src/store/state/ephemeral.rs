@@ -219,10 +219,19 @@ impl AlertSink for EphemeralState {
         &self,
         ids: Vec<Arc<str>>,
         status: WorkflowStatus,
-        _now: DateTime<Utc>,
+        now: DateTime<Utc>,
     ) -> Result<usize, StateError> {
         let mut inner = self.inner();
-        let set = |id: &Arc<str>| inner.change(id, |alert| status.as_str().clone_into(&mut alert.status));
+        let set = |id: &Arc<str>| {
+            inner.change(id, |alert| {
+                status.as_str().clone_into(&mut alert.status);
+                if let Some(source) = alert.source.as_object_mut() {
+                    source.insert("kibana.alert.workflow_status".to_owned(), status.as_str().into());
+                    source
+                        .insert("kibana.alert.workflow_status_updated_at".to_owned(), iso_millis(now).into());
+                }
+            })
+        };
         Ok(ids.iter().map(set).sum())
     }
 
