@@ -185,7 +185,7 @@ fn matched(
             }
         }
         for ((slot, asked), keys) in given.iter_mut().zip(&asked).zip(&keys) {
-            *slot = if hit[asked.search] { keys.of(doc) } else { Vec::new() };
+            *slot = if hit[asked.search] { keys.of(doc, &mut 0) } else { Vec::new() };
         }
         matcher.event(time(row), &u64::from(row), &given);
     }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::aggregate::{ScanRequest, Scope};
 use super::{Backend, BackendError, DocumentRef, Hit};
-use crate::base::limits::{PAGE_HITS, SEQUENCE_BYTES};
+use crate::base::limits::{FOUND_BYTES, PAGE_HITS, SEQUENCE_BYTES};
 use crate::ecs::document::Document;
 use crate::ecs::flat::FlatDoc;
 use crate::ecs::mapping::Mapping;
@@ -205,6 +205,8 @@ struct Joiner<'r> {
     waiting_size: usize,
     full: bool,
     without_time: u64,
+    /// Combinations of key values beyond what one event is joined by.
+    combinations: u64,
 }
 
 impl<'r> Joiner<'r> {
@@ -231,6 +233,7 @@ impl<'r> Joiner<'r> {
             waiting_size: 0,
             full: false,
             without_time: 0,
+            combinations: 0,
         }
     }
 
@@ -241,16 +244,20 @@ impl<'r> Joiner<'r> {
         let doc = FlatDoc::from_value(&hit.document.source);
         let answers: Vec<bool> =
             self.searches.iter().map(|search| search.matches(&doc, Some(&hit.document.source))).collect();
+        let mut combinations = 0;
         let keys: Vec<Vec<Key>> = self
             .asked
             .iter()
             .zip(&self.keys)
-            .map(
-                |(asked, keys)| {
-                    if answers.get(asked.search) == Some(&true) { keys.of(&doc) } else { Vec::new() }
-                },
-            )
+            .map(|(asked, keys)| {
+                if answers.get(asked.search) == Some(&true) {
+                    keys.of(&doc, &mut combinations)
+                } else {
+                    Vec::new()
+                }
+            })
             .collect();
+        self.combinations += combinations;
         if keys.iter().all(Vec::is_empty) {
             return;
         }
@@ -263,7 +270,7 @@ impl<'r> Joiner<'r> {
             self.without_time += 1;
             return;
         };
-        let tie = self.tiebreaker.as_ref().and_then(|keys| keys.of(&doc).into_iter().next());
+        let tie = self.tiebreaker.as_ref().and_then(|keys| keys.of(&doc, &mut 0).into_iter().next());
         let tie = tie.and_then(|key| key.first().cloned()).filter(|value| *value != KeyValue::Null);
         let event = Waiting { at, tie, event, keys };
         if !self.ordered {
@@ -327,7 +334,21 @@ impl<'r> Joiner<'r> {
                 self.without_time, self.request.timestamp
             ));
         }
-        let Outcome { found, given_up } = self.machine.finish();
+        if self.combinations > 0 {
+            warnings.push(format!(
+                "{} combinations of key values were not joined: an event takes part in the first 1,024 of its own",
+                self.combinations
+            ));
+        }
+        let Outcome { found, given_up, left_out } = self.machine.finish();
+        if left_out > 0 {
+            warnings.push(format!(
+                "{left_out} sequences were left out, the latest: the {} before them take {} MiB; a narrower \
+                 condition or a shorter window finds fewer",
+                found.len(),
+                FOUND_BYTES >> 20
+            ));
+        }
         if given_up > 0 {
             warnings.push(format!(
                 "{given_up} unfinished sequences were given up, the oldest first: all of them need more than {} MiB; \

@@ -11,6 +11,9 @@ pub const REGEXP_BYTES: usize = 2 * 1024 * 1024;
 /// Memory for unfinished sequences of one EQL query, bytes; beyond it the oldest are given up, and
 /// the execution says so.
 pub const SEQUENCE_BYTES: usize = 128 * 1024 * 1024;
+/// Memory for the complete sequences of one EQL query, bytes; some 400,000 of two stages. Beyond it
+/// the latest are left out, and the execution says so.
+pub const FOUND_BYTES: usize = 64 * 1024 * 1024;
 /// Most events that the pipes of an EQL search are given.
 pub const PIPED_EVENTS: usize = 100_000;
 /// Deepest nesting of a JSON document that is read.

@@ -15,6 +15,7 @@ use crate::base::limits;
 use crate::base::span::Span;
 use crate::query::compile::elastic::{self, FieldList, Options, TimeRange};
 use crate::query::lang::{kql, lucene};
+use crate::query::plan::{FieldPattern, Filter, Node};
 use crate::rule::load::files::load_paths;
 use crate::rule::model::{Language as RuleLanguage, Rule, RuleKind};
 
@@ -130,11 +131,11 @@ struct Compiler<'c> {
 
 impl Compiler<'_> {
     fn text(&self, text: &str, language: RuleLanguage) -> Result<Compiled, CliError> {
-        let (printed, query) = self.parse(text, language)?;
+        let (printed, query, whole) = self.parse(text, language)?;
         let request =
             || Request { method: "POST", path: "/_search".to_owned(), body: json!({"query": query}) };
         let requests = if self.target == Target::Embedded { Vec::new() } else { vec![request()] };
-        Ok(self.compiled(query, requests, printed))
+        Ok(self.compiled(query, requests, printed, whole))
     }
 
     fn rule(&self, rule: &Rule) -> Result<Compiled, CliError> {
@@ -145,7 +146,7 @@ impl Compiler<'_> {
             return Err(not_yet(rule, &format!("`{}` rules are", rule.rule_type())));
         };
         let runs = matches!(rule.kind, RuleKind::Query(_));
-        let (printed, query) = self.parse(&events.query, events.language)?;
+        let (printed, query, whole) = self.parse(&events.query, events.language)?;
         if !runs {
             self.context.warn(format!(
                 "`{}` rules do not run yet: only the query of `{}` is compiled",
@@ -157,11 +158,11 @@ impl Compiler<'_> {
         }
         let requests =
             if self.target == Target::Embedded { Vec::new() } else { vec![self.search(rule, &query)?] };
-        Ok(self.compiled(query, requests, printed))
+        Ok(self.compiled(query, requests, printed, whole))
     }
 
-    /// The query as it prints, and as it is sent.
-    fn parse(&self, text: &str, language: RuleLanguage) -> Result<(String, Value), CliError> {
+    /// The query as it prints, as it is sent, and whether a cluster finds by it what it says.
+    fn parse(&self, text: &str, language: RuleLanguage) -> Result<(String, Value, bool), CliError> {
         let in_text = |diagnostic: Diagnostic| CliError::text(diagnostic, text);
         if language == RuleLanguage::Lucene {
             let expr = lucene::parse(text).map_err(|error| in_text(error.diagnostic(text)))?;
@@ -173,23 +174,33 @@ impl Compiler<'_> {
                     "query": text, "analyze_wildcard": true, "time_zone": "Zulu",
                 }}),
             };
-            return Ok((expr.to_string(), query));
+            return Ok((expr.to_string(), query, true));
         }
         let expr =
             kql::parse(text, &kql::Options::default()).map_err(|error| in_text(error.diagnostic(text)))?;
-        kql::lower(&expr, text).map_err(in_text)?;
+        let filter = kql::lower(&expr, text).map_err(in_text)?;
         // What detection rules use; it says nothing where no field is known to be a date.
         let options = Options { time_zone: Some("Zulu".to_owned()), ..Options::default() };
         let query =
             elastic::query(&expr, self.fields, &options).map_err(|error| in_text(error.diagnostic(text)))?;
-        Ok((expr.to_string(), query))
+        // Kibana sends a pattern of fields that it does not know as if it were a name.
+        let whole = self.fields.is_some() || !names_pattern(&filter);
+        if !whole && self.target != Target::Embedded {
+            self.context.warn(
+                "the query names fields by a pattern: without their names (`--mapping`) a cluster takes it for a name that no field has",
+            );
+        }
+        Ok((expr.to_string(), query, whole))
     }
 
     /// The store skips what cannot match and every event left is judged here; a cluster decides by
     /// itself.
-    fn compiled(&self, query: Value, requests: Vec<Request>, printed: String) -> Compiled {
+    fn compiled(&self, query: Value, requests: Vec<Request>, printed: String, whole: bool) -> Compiled {
         match self.target {
             Target::Embedded => Compiled { query, requests, pushdown: "superset", residue: Some(printed) },
+            Target::Elasticsearch | Target::Opensearch if !whole => {
+                Compiled { query, requests, pushdown: "none", residue: Some(printed) }
+            }
             Target::Elasticsearch | Target::Opensearch => {
                 Compiled { query, requests, pushdown: "exact", residue: None }
             }
@@ -229,6 +240,19 @@ impl Compiler<'_> {
                 None,
             ),
         })
+    }
+}
+
+/// Whether some part names its field by a pattern that stands for more than one name.
+fn names_pattern(filter: &Filter) -> bool {
+    match &filter.node {
+        Node::And(of) | Node::Or(of) | Node::AtLeast { of, .. } => of.iter().any(names_pattern),
+        Node::Not(inner) | Node::Nested { inner, .. } => names_pattern(inner),
+        Node::Exists { field: FieldPattern::Pattern(_) }
+        | Node::Range { field: FieldPattern::Pattern(_), .. }
+        | Node::Is { field: Some(FieldPattern::Pattern(_)), .. }
+        | Node::Wildcard { field: Some(FieldPattern::Pattern(_)), .. } => true,
+        _ => false,
     }
 }
 

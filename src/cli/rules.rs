@@ -261,7 +261,7 @@ fn check_paths(paths: &[PathBuf], strict: bool, context: &Context) -> Result<Out
 fn silencing(set: &RuleSet, context: &Context) -> Vec<Diagnostic> {
     let ingested = crate::base::window::iso_millis(context.now());
     let mut said = Vec::new();
-    for rule in set.compiled.iter().filter(|rule| !rule.exceptions.is_empty()) {
+    for rule in set.compiled.iter().filter(|rule| !rule.exceptions.items.is_empty()) {
         // A test file that cannot be read is `tocsin test`'s to tell.
         let Some(text) = text_of(&testfile::beside(&rule.rule.origin.path)) else { continue };
         let cases = testfile::parse(&text);

@@ -137,7 +137,7 @@ impl<'f> RuleTest<'f> {
     /// The exceptions that would keep an alert of a case from coming, each with the case's name.
     pub fn silenced(&self) -> Vec<(Arc<Excepted>, &'f str)> {
         let mut found = Vec::new();
-        for item in self.rule.exceptions.iter() {
+        for item in self.rule.exceptions.items.iter() {
             let matcher = Matcher::compile(&item.filter, &self.mapping, self.now);
             let silent = self.cases.iter().find(|prepared| {
                 let excepted = |event: &Prepped| matcher.matches(&event.flat, Some(&event.document.source));

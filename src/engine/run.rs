@@ -52,7 +52,7 @@ impl Due {
         Self {
             rule: Arc::clone(&rule.rule),
             plan: Some(rule.plan.clone()),
-            exceptions: Arc::clone(&rule.exceptions),
+            exceptions: rule.exceptions.clone(),
             slot,
             errand: None,
         }
@@ -70,7 +70,8 @@ impl Due {
 
     /// A rule that this version cannot run.
     pub fn not_run(rule: &Arc<Rule>, slot: DateTime<Utc>) -> Self {
-        Self { rule: Arc::clone(rule), plan: None, exceptions: Arc::from([]), slot, errand: None }
+        let exceptions = RuleExceptions::default();
+        Self { rule: Arc::clone(rule), plan: None, exceptions, slot, errand: None }
     }
 }
 
@@ -238,7 +239,7 @@ impl Engine {
             let why = format!("{}: {} has none", needs(&due.rule), backend.name);
             return Err(end(log.without_search(Status::NotRun, why)));
         }
-        let mut excepted = in_force(&due.exceptions, due.slot.timestamp_millis()).map(Arc::new);
+        let mut excepted = in_force(&due.exceptions.items, due.slot.timestamp_millis()).map(Arc::new);
         let without = match &excepted {
             // Events are counted or joined: those that are excepted must not be among them.
             Some(excepted) if !kinds::by_hit(compiled) => Some(compiled.without(excepted)),
@@ -260,6 +261,9 @@ impl Engine {
             plan.send(errand);
         }
         log.record.warnings = warnings;
+        for list in due.exceptions.absent(&due.rule) {
+            log.warn(format!("exception list `{list}` is not loaded: the rule alerts on what it excepts"));
+        }
         log.window(plan.window);
         if due.trigger(self.settings.trigger) == Trigger::Scheduled
             && let Some(gap) = self.gap(&uuid, plan.window.from)

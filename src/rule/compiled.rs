@@ -149,7 +149,7 @@ pub enum CompileError {
 /// # Errors
 /// Why it has no plan.
 pub fn compile(rule: &Arc<Rule>) -> Result<CompiledRule, CompileError> {
-    Ok(CompiledRule { rule: Arc::clone(rule), plan: plan(rule)?, exceptions: Arc::from([]) })
+    Ok(CompiledRule { rule: Arc::clone(rule), plan: plan(rule)?, exceptions: RuleExceptions::default() })
 }
 
 /// What a rule searches for.

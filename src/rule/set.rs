@@ -10,7 +10,7 @@ use crate::base::diagnostic::Diagnostic;
 
 use super::codes;
 use super::compiled::CompiledRule;
-use super::exceptions::{Exceptions, fingerprint};
+use super::exceptions::{Exceptions, RuleExceptions, fingerprint};
 use super::load::{ExportObject, LoadedFile, RuleHead};
 use super::model::Rule;
 
@@ -79,7 +79,7 @@ impl RuleSet {
                 Arc::make_mut(&mut loaded.rule).origin.path.clone_from(path.as_ref());
                 seen.insert(Arc::clone(&loaded.rule.rule_id), (Arc::clone(&path), line));
                 if let Some(plan) = loaded.plan {
-                    let (rule, exceptions) = (Arc::clone(&loaded.rule), Arc::from([]));
+                    let (rule, exceptions) = (Arc::clone(&loaded.rule), RuleExceptions::default());
                     set.compiled.push(Arc::new(CompiledRule { rule, plan, exceptions }));
                 }
                 set.rules.push(loaded.rule);
@@ -96,7 +96,7 @@ impl RuleSet {
         let mut said = Vec::new();
         for compiled in &mut self.compiled {
             let found = exceptions.of(&compiled.rule, &mut said);
-            if !found.is_empty() {
+            if found != compiled.exceptions {
                 Arc::make_mut(compiled).exceptions = found;
             }
         }
@@ -149,7 +149,7 @@ impl RuleSet {
             let exceptions: HashMap<&str, u64> = set
                 .compiled
                 .iter()
-                .map(|compiled| (&*compiled.rule.rule_id, fingerprint(&compiled.exceptions)))
+                .map(|compiled| (&*compiled.rule.rule_id, fingerprint(&compiled.exceptions.items)))
                 .collect();
             let of = |rule: &Rule| exceptions.get(&*rule.rule_id).copied().unwrap_or_default();
             set.rules

@@ -16,6 +16,7 @@ use tocsin::base::window::iso_millis;
 use tocsin::ecs::document::Document;
 use tocsin::ecs::mapping::Mapping;
 use tocsin::engine::{CapBehaviour, Due, Engine, Settings, Trigger};
+use tocsin::rule::exceptions::RuleExceptions;
 use tocsin::rule::load::{LoadedRule, toml};
 use tocsin::store::state::{AlertQuery, ExecutionQuery, ExecutionRecord, StateDb, Status, StoredAlert};
 
@@ -47,7 +48,7 @@ fn due(rule: &LoadedRule, slot: DateTime<Utc>) -> Due {
     Due {
         rule: Arc::clone(&rule.rule),
         plan: rule.plan.clone(),
-        exceptions: Arc::from([]),
+        exceptions: RuleExceptions::default(),
         slot,
         errand: None,
     }
@@ -281,11 +282,12 @@ fn statuses_of_what_cannot_run() {
             ("nowhere", Status::NoDataSource, 0),
             ("esql", Status::NotRun, 0),
             ("backwards", Status::Failed, 0),
-            ("excepted", Status::Succeeded, 1),
+            ("excepted", Status::PartialFailure, 1),
         ]
     );
     assert!(records[1].warnings[0].contains("`esql`"), "{:?}", records[1].warnings);
     assert!(records[2].error.as_deref().unwrap().contains("ends before it starts"));
+    assert!(records[3].warnings[0].contains("exception list `x` is not loaded"), "{:?}", records[3].warnings);
     let states = house.state().rule_states().unwrap();
     assert_eq!(states[&records[2].rule_uuid].failures, 1);
     assert_eq!(states[&records[1].rule_uuid].last_to, None);

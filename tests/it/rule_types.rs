@@ -14,6 +14,7 @@ use tocsin::ecs::document::{Document, NewDocument};
 use tocsin::ecs::flat::FlatDoc;
 use tocsin::ecs::mapping::Mapping;
 use tocsin::engine::{Due, Engine, Settings, Trigger};
+use tocsin::rule::exceptions::RuleExceptions;
 use tocsin::rule::load::{LoadedRule, toml};
 use tocsin::store::state::{AlertQuery, ExecutionRecord, StateDb, StoredAlert};
 use tocsin::store::{Store, StoreOptions};
@@ -119,7 +120,7 @@ impl House {
         let due = Due {
             rule: Arc::clone(&rule.rule),
             plan: rule.plan.clone(),
-            exceptions: Arc::from([]),
+            exceptions: RuleExceptions::default(),
             slot,
             errand: None,
         };

@@ -129,6 +129,10 @@ fn elastics_rules_fire_on_their_events() {
             documents.push(Document::new("logs-test-default", documents.len().to_string(), source.clone()));
         }
         let now = "2026-11-22T01:00:00Z".parse().expect("a time");
+        // EQL has its own, which knows what the generator makes of backquoted names.
+        if rule.rule.rule_type() == "eql" {
+            continue;
+        }
         let Some(filter) = rule.plan.filter() else { continue };
         let matcher = Matcher::compile(filter, &mapping, now);
         let backend = MemoryBackend::new(documents.clone(), mapping.clone());
@@ -158,9 +162,8 @@ fn elastics_rules_fire_on_their_events() {
         fired += 1;
     }
     assert!(wrong.is_empty(), "{} events do not match:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(fired > 150, "{fired}");
-    // Of one EQL rule the generator took the backquotes around names for parts of them.
-    assert!(unlike <= 30, "{unlike}");
+    assert!(fired > 120, "{fired}");
+    assert!(unlike <= 6, "{unlike}");
 }
 
 #[test]

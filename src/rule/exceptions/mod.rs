@@ -44,8 +44,23 @@ pub struct Excepted {
 /// The list of Elastic's endpoint agent, which prebuilt rules name whether there is one or not.
 const ENDPOINT_LIST: &str = "endpoint_list";
 
-/// The exceptions of a rule.
-pub type RuleExceptions = Arc<[Arc<Excepted>]>;
+/// The exceptions of a rule. Cheap to clone.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RuleExceptions {
+    /// What is excepted.
+    pub items: Arc<[Arc<Excepted>]>,
+    /// The lists that the rule names and that were loaded, those without items among them.
+    pub lists: Arc<[Arc<str>]>,
+}
+
+impl RuleExceptions {
+    /// The lists that `rule` names and that were not loaded: it alerts on what they except.
+    pub fn absent(&self, rule: &Rule) -> Vec<String> {
+        let mut ids = list_ids(rule);
+        ids.retain(|id| id != ENDPOINT_LIST && !self.lists.iter().any(|known| **known == **id));
+        ids
+    }
+}
 
 /// All exceptions that were loaded together.
 #[derive(Debug, Clone, Default)]
@@ -102,24 +117,23 @@ impl Exceptions {
 
     /// The exceptions of `rule`; lists that it names and that are not here go to `said`.
     pub fn of(&self, rule: &Rule, said: &mut Vec<Diagnostic>) -> RuleExceptions {
-        let mut found = Vec::new();
+        let (mut items, mut lists) = (Vec::new(), Vec::new());
         for id in list_ids(rule) {
-            match self.lists.get(id.as_str()) {
-                Some(items) => found.extend(items.iter().cloned()),
-                None if self.known.contains(id.as_str()) || id == ENDPOINT_LIST => {}
-                None => {
-                    let mut missing = Diagnostic::warning(
-                        codes::NO_EXCEPTION_LIST,
-                        format!("exception list `{id}` is not here: `{}` alerts on what it excepts", rule.name),
-                    )
-                    .with_help("export it from Kibana together with the rule, or name its file in `exceptions.paths`")
-                    .with_path(&rule.origin.path);
-                    missing.line = Some(rule.origin.line);
-                    said.push(missing);
-                }
-            }
+            items.extend(self.lists.get(id.as_str()).into_iter().flatten().cloned());
+            lists.extend(self.known.get(id.as_str()).cloned());
         }
-        found.into()
+        let found = RuleExceptions { items: items.into(), lists: lists.into() };
+        for id in found.absent(rule) {
+            let mut missing = Diagnostic::warning(
+                codes::NO_EXCEPTION_LIST,
+                format!("exception list `{id}` is not here: `{}` alerts on what it excepts", rule.name),
+            )
+            .with_help("export it from Kibana together with the rule, or name its file in `exceptions.paths`")
+            .with_path(&rule.origin.path);
+            missing.line = Some(rule.origin.line);
+            said.push(missing);
+        }
+        found
     }
 }
 

@@ -86,7 +86,7 @@ fn ran(eql: Reply) -> (usize, tocsin::store::state::ExecutionRecord, Vec<Asked>)
         plan: rule.plan.clone(),
         slot,
         errand: None,
-        exceptions: Arc::from([]),
+        exceptions: tocsin::rule::exceptions::RuleExceptions::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let record = runtime.block_on(engine.run(vec![due])).remove(0);

@@ -197,3 +197,19 @@ fn memory_is_bounded_and_what_it_costs_is_counted() {
     // What is too old to be finished costs nothing.
     assert_eq!(unfinished(50_000, Some(100), 1 << 20), (50, 0));
 }
+
+#[test]
+fn complete_ones_are_bounded_too_and_those_left_out_are_counted() {
+    let shape = Shape { stages: vec![(0, false), (1, false)], until: None, maxspan: None };
+    let mut matcher = SequenceMatcher::within(&plan(&shape), 1 << 16);
+    let key: Key = Key::from([KeyValue::Whole(1)]);
+    for number in 0..5_000_u64 {
+        let at = i64::try_from(number).unwrap();
+        matcher.event(at, &number, &[vec![key.clone()], Vec::new()]);
+        matcher.event(at, &number, &[Vec::new(), vec![key.clone()]]);
+    }
+    let outcome = matcher.finish();
+    assert_eq!(outcome.found.len() as u64 + outcome.left_out, 5_000);
+    assert!((500..2_000).contains(&outcome.found.len()), "{} kept", outcome.found.len());
+    assert_eq!(outcome.found[0].events, [Some(0), Some(0)], "the first are kept");
+}

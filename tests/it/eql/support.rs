@@ -53,7 +53,7 @@ pub(super) fn run(query: &EqlQuery, mapping: &Mapping, events: &[Event]) -> Vec<
             let matcher = Matcher::compile(filter, mapping, now());
             let hit = |number: usize| Joined { key: Key::from([]), events: vec![Some(number)] };
             let hits = (0..events.len()).filter(|n| matcher.matches(&events[*n].doc, None)).map(hit);
-            Outcome { found: hits.collect(), given_up: 0 }
+            Outcome { found: hits.collect(), given_up: 0, left_out: 0 }
         }
         EqlPlan::Sequence(plan) => {
             let mut matcher = SequenceMatcher::new(plan);
@@ -70,7 +70,7 @@ pub(super) fn run(query: &EqlQuery, mapping: &Mapping, events: &[Event]) -> Vec<
             matcher.finish()
         }
     };
-    assert_eq!(found.given_up, 0);
+    assert_eq!((found.given_up, found.left_out), (0, 0));
     let first = |joined: &Joined<usize>| {
         joined
             .events
@@ -95,18 +95,17 @@ fn feed(
     let searches: Vec<Matcher> = searches.iter().map(|f| Matcher::compile(f, mapping, now())).collect();
     let keys: Vec<JoinKeys> = asked.iter().map(|a| JoinKeys::compile(&a.keys, mapping, now())).collect();
     for (number, one) in events.iter().enumerate() {
-        let keys: Vec<Vec<Key>> =
-            asked
-                .iter()
-                .zip(&keys)
-                .map(|(asked, keys)| {
-                    if searches[asked.search].matches(&one.doc, None) {
-                        keys.of(&one.doc)
-                    } else {
-                        Vec::new()
-                    }
-                })
-                .collect();
+        let keys: Vec<Vec<Key>> = asked
+            .iter()
+            .zip(&keys)
+            .map(|(asked, keys)| {
+                if searches[asked.search].matches(&one.doc, None) {
+                    keys.of(&one.doc, &mut 0)
+                } else {
+                    Vec::new()
+                }
+            })
+            .collect();
         if keys.iter().any(|keys| !keys.is_empty()) {
             event(one.at, number, &keys);
         }

@@ -72,6 +72,19 @@ fn with_field_types() {
 }
 
 #[test]
+fn a_pattern_of_field_names_needs_the_names() {
+    let query = ["compile", "--query", "event.*: x and a: 1"];
+    let found = compiled(&query);
+    assert_eq!(found["pushdown"], "none", "a cluster finds nothing by it");
+    assert_eq!(found["residue"], "(event.*: x AND a: 1)");
+    let folder = tempfile::tempdir().unwrap();
+    let mapping = r#"{"properties": {"event": {"properties": {"action": {"type": "keyword"}}}}}"#;
+    let mapping = file(folder.path(), "m.json", mapping);
+    let found = compiled(&[&query[..], &["--mapping", mapping.to_str().unwrap()]].concat());
+    assert_eq!(found["pushdown"], "exact");
+}
+
+#[test]
 fn the_embedded_store_judges_what_it_does_not_skip() {
     let found = compiled(&["compile", "--query", "a: 1 and b: 2", "--target", "embedded"]);
     assert_eq!(found["pushdown"], "superset");

@@ -84,6 +84,63 @@ fn missing_events_runs_until_and_filters_decide() {
 }
 
 #[test]
+fn sequences_are_folded_by_their_shells_and_blocks_go_with_them() {
+    everywhere(|mut house| {
+        house.add([did("1", 0, "a", "make"), did("2", 1, "a", "use"), did("3", 2, "a", "make")]);
+        house.add([did("4", 3, "a", "use"), did("5", 4, "b", "make"), did("6", 5, "b", "use")]);
+        let rule = eql(
+            TWO,
+            "alert_suppression = { group_by = [\"user.name\"], duration = { value = 2, unit = \"h\" } }\n",
+        );
+        let record = house.run(&rule, noon());
+        assert_eq!((record.candidates, record.alerts, record.suppressed), (3, 2, 1));
+        let alerts = house.alerts();
+        assert_eq!(alerts.len(), 6, "a shell and its two blocks for each user");
+        let (blocks, shells): (Vec<_>, Vec<_>) = alerts
+            .iter()
+            .map(|a| &a.source)
+            .partition(|a| a.get("kibana.alert.building_block_type").is_some());
+        let of_a = shells.iter().find(|shell| shell["user"]["name"] == "a").expect("a shell");
+        assert_eq!(of_a["kibana.alert.suppression.docs_count"], 1);
+        assert_eq!(of_a["kibana.alert.suppression.start"], "2026-11-01T11:31:00.000Z");
+        assert_eq!(of_a["kibana.alert.suppression.end"], "2026-11-01T11:33:00.000Z");
+        let mine = blocks.iter().filter(|b| b["kibana.alert.group.id"] == of_a["kibana.alert.group.id"]);
+        let events: Vec<&Value> = mine.map(|b| &b["kibana.alert.ancestors"][0]["id"]).collect();
+        assert_eq!(events, ["1", "2"], "those of the sequence that became the alert");
+        assert!(blocks.iter().all(|b| b.get("kibana.alert.suppression.docs_count").is_none()));
+        // A later execution adds to the shell, and makes no blocks.
+        house.add([did("7", 32, "a", "make"), did("8", 33, "a", "use")]);
+        let record = house.run(&rule, noon() + minutes(10));
+        assert_eq!((record.alerts, record.suppressed), (0, 1));
+        let alerts = house.alerts();
+        assert_eq!(alerts.len(), 6);
+        let of_a =
+            alerts.iter().find(|a| a.source["user"]["name"] == "a" && a.source["kibana.alert.depth"] == 2);
+        assert_eq!(of_a.expect("a shell").source["kibana.alert.suppression.docs_count"], 2);
+    });
+}
+
+#[test]
+fn an_event_of_too_many_keys_is_joined_by_some_and_that_is_said() {
+    everywhere(|mut house| {
+        let many: Vec<String> = (0..40).map(|n| format!("k{n:02}")).collect();
+        let act = |id: &str, minute: i64, action: &str| {
+            let fields = json!({"event": {"category": ["iam"], "action": action}, "tags": many, "labels": {"a": many}});
+            event(id, noon() - minutes(30) + minutes(minute), fields)
+        };
+        house.add([act("1", 0, "make"), act("2", 1, "use")]);
+        let two = "sequence by tags, labels.a [iam where event.action == \"make\"] [iam where event.action == \"use\"]";
+        let record = house.run(&eql(two, "max_signals = 1000\n"), noon());
+        assert_eq!(record.candidates, 1, "one shell: all of them are the same two events");
+        assert!(
+            record.warnings.iter().any(|w| w.contains("1152 combinations of key values were not joined")),
+            "{:?}",
+            record.warnings
+        );
+    });
+}
+
+#[test]
 fn events_of_one_time_are_in_the_order_of_the_tiebreaker() {
     everywhere(|mut house| {
         let at = noon() - minutes(5);

@@ -6,6 +6,7 @@ use tocsin::ecs::document::NewDocument;
 use tocsin::ecs::flat::FlatDoc;
 use tocsin::engine::ruletest::RuleTest;
 use tocsin::rule::compiled::CompiledRule;
+use tocsin::rule::exceptions::RuleExceptions;
 use tocsin::rule::testfile;
 
 use super::rule;
@@ -14,7 +15,8 @@ use super::rule;
 fn failures(more: &str, cases: &str) -> Vec<(String, Vec<String>)> {
     let loaded = rule(more);
     let plan = loaded.plan.unwrap();
-    let compiled = CompiledRule { rule: Arc::clone(&loaded.rule), plan, exceptions: Arc::from([]) };
+    let compiled =
+        CompiledRule { rule: Arc::clone(&loaded.rule), plan, exceptions: RuleExceptions::default() };
     let file = testfile::parse(cases);
     assert_eq!(file.diagnostics, []);
     let mut normalize = |lines: &str| -> Result<Vec<NewDocument>, String> {

@@ -117,9 +117,11 @@ impl JoinKeys {
     }
 
     /// The keys of an event: every combination of its values, each once, in order of the values.
-    /// None when it lacks a key that is not optional. Combinations beyond a thousand are left out.
-    pub fn of(&self, doc: &FlatDoc) -> Vec<Key> {
+    /// None when it lacks a key that is not optional. Combinations beyond 1,024 are left out, and
+    /// counted in `left_out`.
+    pub fn of(&self, doc: &FlatDoc, left_out: &mut u64) -> Vec<Key> {
         let mut all: Vec<Vec<KeyValue>> = vec![Vec::new()];
+        let mut count = 1_u64;
         for (scalar, optional) in &self.keys {
             let mut values: Vec<KeyValue> = scalar.choices(doc).iter().map(KeyValue::of).collect();
             values.sort();
@@ -131,7 +133,9 @@ impl JoinKeys {
                 values.iter().map(move |value| head.iter().chain([value]).cloned().collect::<Vec<_>>())
             });
             all = longer.take(COMBINATIONS).collect();
+            count = count.saturating_mul(values.len() as u64);
         }
+        *left_out = left_out.saturating_add(count.saturating_sub(all.len() as u64));
         all.into_iter().map(Key::from).collect()
     }
 }

@@ -32,4 +32,6 @@ pub struct Outcome<R> {
     pub found: Vec<Joined<R>>,
     /// How many unfinished ones were given up, the oldest first, because memory was full.
     pub given_up: u64,
+    /// How many complete ones were not kept, the latest, because there were too many.
+    pub left_out: u64,
 }

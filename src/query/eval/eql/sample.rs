@@ -82,7 +82,7 @@ impl<R: Clone> SampleMatcher<R> {
                 found.push(Joined { key, events: events.collect() });
             }
         }
-        Outcome { found, given_up: self.given_up }
+        Outcome { found, given_up: self.given_up, left_out: 0 }
     }
 }
 

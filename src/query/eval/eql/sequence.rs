@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 use super::key::Key;
 use super::{Joined, Outcome};
-use crate::base::limits::SEQUENCE_BYTES;
+use crate::base::limits::{FOUND_BYTES, SEQUENCE_BYTES};
 use crate::query::plan::{JoinKey, SequencePlan, StagePlan};
 
 /// What an event of a stage is asked for: the search that finds it and the keys that join it.
@@ -49,7 +49,10 @@ pub struct SequenceMatcher<R> {
     now: i64,
     /// Complete ones; `None` where a missing event turned up after all.
     found: Vec<Option<Joined<R>>>,
+    /// Most complete ones that are kept.
+    most: usize,
     given_up: u64,
+    left_out: u64,
 }
 
 /// What is remembered of a key.
@@ -120,7 +123,10 @@ impl<R: Clone> SequenceMatcher<R> {
             order: 0,
             now: i64::MIN,
             found: Vec::new(),
+            most: FOUND_BYTES.min(limit)
+                / (plan.stages.len() * size_of::<Option<R>>() + size_of::<Joined<R>>()).max(1),
             given_up: 0,
+            left_out: 0,
         }
     }
 
@@ -164,7 +170,11 @@ impl<R: Clone> SequenceMatcher<R> {
 
     /// Everything found; what waited for a missing event has not seen one.
     pub fn finish(self) -> Outcome<R> {
-        Outcome { found: self.found.into_iter().flatten().collect(), given_up: self.given_up }
+        Outcome {
+            found: self.found.into_iter().flatten().collect(),
+            given_up: self.given_up,
+            left_out: self.left_out,
+        }
     }
 
     /// An event of the stage that leads from state `state - 1` to `state`.
@@ -209,6 +219,10 @@ impl<R: Clone> SequenceMatcher<R> {
         let most = self.maxspan.unwrap_or(i64::MAX);
         let early = partial.before.is_some_and(|before| before >= at.saturating_sub(most));
         if partial.spoiled || early {
+            return;
+        }
+        if self.found.len() >= self.most {
+            self.left_out += 1;
             return;
         }
         let mut events = partial.events.into_iter();

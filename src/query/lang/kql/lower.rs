@@ -11,7 +11,8 @@ use crate::query::plan::{Bounds, Case, FieldPattern, Filter, Node, Pattern, Piec
 /// becomes `Exists`, `*: *` and a bare `*` everything.
 ///
 /// # Errors
-/// `KQL006` for a comparison with the literal `null`, which Elasticsearch refuses as well.
+/// `KQL006` for `field: null`: the `match`, `term` or `multi_match` that Kibana makes of it is refused
+/// by Elasticsearch and OpenSearch, so such a rule fails there at every execution.
 pub fn lower(expr: &Expr, text: &str) -> Result<Filter, Diagnostic> {
     Lowering { text }.expr(expr, None)
 }
@@ -43,9 +44,18 @@ impl Lowering<'_> {
                         RangeOperator::Lt => &mut ends.lt,
                         RangeOperator::Lte => &mut ends.lte,
                     };
-                    *end = Some(self.value(value)?);
+                    // Elasticsearch takes the end `null` for none.
+                    *end = match value.kind {
+                        TermKind::Null => None,
+                        _ => Some(self.value(value)?),
+                    };
                 }
-                Node::Range { field: field_pattern(field, path), bounds: ends }
+                let field = field_pattern(field, path);
+                if ends == Bounds::default() {
+                    Node::Exists { field }
+                } else {
+                    Node::Range { field, bounds: ends }
+                }
             }
             Kind::Exists { field } => Node::Exists { field: field_pattern(field, path) },
         };
