@@ -51,6 +51,7 @@ codes! {
     BAD_EXCEPTION = "RULE032", "an exception that cannot be applied";
     BAD_VALUE_LIST = "RULE033", "a line of a value list that is no value of its type";
     SILENCING = "RULE034", "an exception that silences a test of its own rule";
+    UNKNOWN_CATEGORY = "RULE035", "an EQL query asks for a category of events that ECS does not have";
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@
 //! must match the rule, none of a case under the second may. Rules that judge a window as a whole
 //! (threshold, new terms, sequences) run at the time of a case's last event: its events together
 //! must, or must not, give an alert.
+//!
+//! A block marked `json repeat=20` stands for its events twenty times; in the copies, `{{n}}` is the
+//! number of the copy from 0, with as many digits as the last one has (`"09:00:{{n}}Z"`).
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +19,11 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::span::{Span, line_column};
 
 use super::codes;
+
+/// Most copies of a block.
+const COPIES: usize = 1_000;
+/// Longest text that the copies of a block make, bytes.
+const COPIED_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a case says about its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -83,7 +91,7 @@ pub fn beside(rule: &Path) -> PathBuf {
 pub fn parse(text: &str) -> TestFile {
     let mut reader = Reading { text, file: TestFile::default(), expectation: None, open: false };
     let mut heading: Option<(HeadingLevel, String, usize)> = None;
-    let mut code: Option<(String, usize)> = None;
+    let mut code: Option<(String, usize, Result<usize, ()>)> = None;
     for (event, range) in Parser::new(text).into_offset_iter() {
         match event {
             Event::Start(Tag::Heading { level, .. }) => heading = Some((level, String::new(), range.start)),
@@ -93,18 +101,22 @@ pub fn parse(text: &str) -> TestFile {
                 }
             }
             Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => {
-                let language = info.split([' ', ',']).next().unwrap_or("");
-                if matches!(language, "json" | "ndjson") {
-                    code = Some((String::new(), range.start));
+                let mut words = info.split([' ', ',']).filter(|word| !word.is_empty());
+                if matches!(words.next(), Some("json" | "ndjson")) {
+                    let copies = words.find_map(|word| word.strip_prefix("repeat="));
+                    let copies = copies.map_or(Ok(1), |copies| {
+                        copies.parse().ok().filter(|copies| (1..=COPIES).contains(copies)).ok_or(())
+                    });
+                    code = Some((String::new(), range.start, copies));
                 }
             }
             Event::End(TagEnd::CodeBlock) => {
-                if let Some((text, at)) = code.take() {
-                    reader.block(text, at);
+                if let Some((text, at, copies)) = code.take() {
+                    reader.block(text, at, copies);
                 }
             }
             Event::Text(part) | Event::Code(part) => {
-                if let Some((text, _)) = &mut code {
+                if let Some((text, ..)) = &mut code {
                     text.push_str(&part);
                 } else if let Some((_, title, _)) = &mut heading {
                     title.push_str(&part);
@@ -142,7 +154,16 @@ impl Reading<'_> {
         }
     }
 
-    fn block(&mut self, text: String, at: usize) {
+    fn block(&mut self, text: String, at: usize, copies: Result<usize, ()>) {
+        let text = match copies {
+            Ok(1) => text,
+            Ok(copies) if text.len().saturating_mul(copies) <= COPIED_BYTES => repeated(&text, copies),
+            _ => {
+                let help = format!("write `json repeat=20`; copies take at most {} MiB", COPIED_BYTES >> 20);
+                self.wrong(&format!("a block is repeated 1 to {COPIES} times"), &help, at);
+                return;
+            }
+        };
         let line = line_column(self.text, at).0 + 1;
         match self.file.cases.last_mut() {
             Some(case) if self.open => case.blocks.push(Block { text, line }),
@@ -182,6 +203,13 @@ impl Reading<'_> {
     }
 }
 
+/// The block so many times, each with its number.
+fn repeated(text: &str, copies: usize) -> String {
+    let width = copies.saturating_sub(1).to_string().len();
+    let copy = |n: usize| text.replace("{{n}}", &format!("{n:0width$}"));
+    (0..copies).map(copy).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +227,21 @@ mod tests {
         assert_eq!(seen, [("One x", Expectation::Alerts, 7, 2), ("Two", Expectation::Quiet, 25, 1)]);
         assert_eq!(file.cases[0].blocks[1].line, 20);
         assert_eq!(file.cases[1].blocks[0].text, "{\"a\":3}\n{\"a\":4}\n");
+    }
+
+    #[test]
+    fn a_block_is_repeated_with_its_number() {
+        let case =
+            |info: &str| parse(&format!("## Alerts\n\n### x\n\n```{info}\n{{\"a\":\"{{{{n}}}}\"}}\n```\n"));
+        assert_eq!(
+            case("json repeat=3").cases[0].blocks[0].text,
+            "{\"a\":\"0\"}\n{\"a\":\"1\"}\n{\"a\":\"2\"}\n"
+        );
+        let many = case("json repeat=11");
+        assert!(many.cases[0].blocks[0].text.ends_with("{\"a\":\"09\"}\n{\"a\":\"10\"}\n"));
+        for wrong in ["json repeat=0", "json repeat=1001", "json repeat=x"] {
+            assert!(case(wrong).diagnostics[0].message.contains("1 to 1000 times"), "{wrong}");
+        }
     }
 
     #[test]

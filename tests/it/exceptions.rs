@@ -201,6 +201,9 @@ fn every_operator_excepts_what_kibana_excepts() {
         ("a list of addresses", vec![list("source.ip", "included", "addresses.txt", "ip")], "b c d"),
         ("a list of networks and ranges", vec![list("source.ip", "included", "ranges.txt", "ip_range")], "d"),
         ("a list of texts", vec![list("words", "included", "texts.txt", "text")], "a c d"),
+        ("a list of texts, whatever order", vec![list("words", "included", "dogs.txt", "text")], "a c d"),
+        ("a text longer than a value", vec![list("user.name", "included", "people.txt", "text")], "b c d"),
+        ("a text shorter than a value", vec![list("words", "included", "short.txt", "text")], "a b c d"),
         ("a list of numbers", vec![list("count", "included", "numbers.txt", "long")], "b c d"),
         (
             "an operating system",
@@ -230,6 +233,9 @@ fn every_operator_excepts_what_kibana_excepts() {
             .list("addresses.txt", "10.0.0.1\n")
             .list("ranges.txt", "10.0.0.0/8\n192.168.0.1-192.168.0.20\n")
             .list("texts.txt", "lazy dog\n")
+            .list("dogs.txt", "one DOG is lazy\nlazy\n")
+            .list("people.txt", "alice and dave\n")
+            .list("short.txt", "fox\nquick\nlazy\ndog\n")
             .list("numbers.txt", "1\n\n7\n");
         let (alerts, record) = desk.run();
         assert_eq!(alerts.join(" "), expected, "{name}");

@@ -104,6 +104,10 @@ impl Compiler<'_> {
             Node::Range { field, bounds } => {
                 self.spread(field, nested, |this, name, field| this.range(name, field, bounds))
             }
+            Node::OneOf { values, .. } if values.as_words().is_some() => {
+                self.loose = true;
+                filter_query(filter)
+            }
             Node::OneOf { field: FieldPattern::Pattern(pattern), values } => {
                 let names = self.names(pattern);
                 let one = |name: &String| {

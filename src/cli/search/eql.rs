@@ -17,7 +17,7 @@ use crate::ecs::flat::FlatDoc;
 use crate::ecs::mapping::Mapping;
 use crate::query::eval::Matcher;
 use crate::query::eval::eql::{Counted, Joined, KeyValue, Piped, pipes};
-use crate::query::lang::eql::{Lowering, lower, parse};
+use crate::query::lang::eql::{Lowering, lower, parse, unknown_categories};
 use crate::query::plan::{EqlPlan, EqlQuery, Filter, PipeStep};
 
 /// Columns of `--format csv` for sequences and samples.
@@ -66,6 +66,19 @@ pub(super) fn query(args: &SearchArgs) -> Result<EqlQuery, CliError> {
     lower(&parse(&args.query).map_err(wrong)?, &args.query, &lowering).map_err(wrong)
 }
 
+/// Says which categories of the query are probably misspelled.
+fn check_categories(args: &SearchArgs, context: &Context) {
+    let Ok(parsed) = parse(&args.query) else { return };
+    if args.event_category_field.is_some() {
+        return;
+    }
+    for unknown in unknown_categories(&parsed, &args.query) {
+        if let Some(near) = unknown.near {
+            context.warn(format!("`{}` is no `event.category` of ECS: did you mean `{near}`?", unknown.name));
+        }
+    }
+}
+
 /// Searches and shows what was found, the oldest first. `request` says where and when; its filter
 /// is not looked at.
 pub(super) fn run(
@@ -81,6 +94,7 @@ pub(super) fn run(
         [] => vec![Arc::clone(&whole)],
         searches => searches.to_vec(),
     };
+    check_categories(args, context);
     for filter in &searches {
         check(&args.query, &Matcher::compile(filter, mapping, context.now()), context)?;
     }

@@ -246,6 +246,12 @@ fn read_entry(path: &str, definition: &Map<String, Value>, findings: &mut Vec<Di
     entry.lowercase = text("normalizer").is_some_and(|normalizer| normalizer.contains("lowercase"));
     entry.format = text("format").map(Into::into);
     entry.scaling_factor = number("scaling_factor").map(whole);
+    if definition.get("null_value").is_some_and(|value| !value.is_null()) {
+        let message = format!(
+            "`null_value` of `{path}` is not applied: an event in which it is null has no value there"
+        );
+        findings.push(Diagnostic::warning("MAP003", message));
+    }
     if kind == FieldType::ConstantKeyword {
         entry.constant = definition.get("value").map(|value| match value {
             Value::String(text) => text.as_str().into(),

@@ -179,7 +179,7 @@ fn describe(node: &Node) -> String {
 
 /// The first values of a set, and how many more there are.
 fn one_of(field: &str, values: &ValueSet) -> String {
-    let Some(texts) = values.as_texts() else {
+    let Some(texts) = values.as_texts().or(values.as_words()) else {
         return format!("{field}: one of {} address ranges", values.len());
     };
     let shown: Vec<String> = texts.iter().take(VALUES).map(|text| format!("{text:?}")).collect();

@@ -27,6 +27,10 @@ pub(super) fn one_of(
     now: DateTime<Utc>,
 ) -> Result<LeafTest, Diagnostic> {
     let keyword = kind.is_keyword_like() || kind == FieldType::Version;
+    if values.as_words().is_some() {
+        let readable = keyword || kind.is_text() || kind == FieldType::Ip;
+        return Ok(LeafTest::of(if readable { Test::Words(Arc::clone(values)) } else { Test::Never }));
+    }
     let Some(texts) = values.as_texts() else {
         let readable = keyword || kind.is_text() || kind == FieldType::Ip;
         let test = if readable { Test::Addresses(Arc::clone(values)) } else { Test::Never };

@@ -33,6 +33,8 @@ pub(super) enum Test {
     OneOfFolded(Arc<ValueSet>),
     /// A token is in a set, or the tokens hold one of several phrases.
     TokenOneOf(TextSet, Vec<Vec<String>>),
+    /// Some text of a set has all tokens.
+    Words(Arc<ValueSet>),
     /// An address in a set.
     Addresses(Arc<ValueSet>),
     /// One of many whole numbers.
@@ -125,6 +127,7 @@ impl Test {
                 tokens.iter().any(|token| words.contains(token))
                     || phrases.iter().any(|phrase| tokens.windows(phrase.len()).any(|run| run == phrase))
             }
+            Self::Words(set) => set.has_words(&tokens(text), tokens),
             Self::Addresses(set) => ip::parse(text)
                 .is_some_and(|address| set.read_addresses().is_ok_and(|set| set.contains(address))),
             Self::WholeOneOf(kind, wanted) => {

@@ -6,6 +6,7 @@
 //! Invariant: a lint looks at one rule and reports at a place of its file.
 
 mod cap;
+mod category;
 mod guide;
 mod index;
 mod query_fields;
@@ -45,6 +46,7 @@ pub const LINTS: &[Lint] = &[
     Lint { code: codes::PAST_CAP, check: cap::check },
     Lint { code: codes::SEQUENCE_SPAN, check: sequence::check },
     Lint { code: codes::TYPE_CLASH, check: types::check },
+    Lint { code: codes::UNKNOWN_CATEGORY, check: category::check },
 ];
 
 /// A rule under examination.

@@ -14,7 +14,7 @@ use crate::rule::codes;
 pub enum ListType {
     /// Exact texts.
     Keyword,
-    /// Texts; on analysed fields phrases.
+    /// Texts, looked for by their words.
     Text,
     /// Addresses.
     Ip,
@@ -130,6 +130,7 @@ pub fn read(
     }
     Ok(Arc::new(match kind {
         ListType::Ip | ListType::IpRange => ValueSet::addresses(addresses.finish()),
+        ListType::Text => ValueSet::words(texts),
         _ => ValueSet::texts(texts),
     }))
 }

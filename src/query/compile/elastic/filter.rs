@@ -33,6 +33,10 @@ pub fn filter_query(filter: &Filter) -> Value {
         Node::Is { field, value, phrase, case } => is(field.as_ref(), value, *phrase, *case),
         Node::Wildcard { field, pattern, case } => wildcard(field.as_ref(), pattern, *case),
         Node::Regexp { field, pattern, case } => regexp(field.as_ref(), pattern, *case),
+        // Which words a field's analyzer makes of its values no query can ask of a list here.
+        Node::OneOf { field, values } if values.as_words().is_some() => {
+            json!({"exists": {"field": name(field)}})
+        }
         Node::OneOf { field, values } => one_of(&name(field), values),
         Node::Words { field, text, least } => words(field, text, *least),
         Node::Range { field, bounds } => range(field, bounds),

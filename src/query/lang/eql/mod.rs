@@ -7,6 +7,7 @@
 //! for every `query` that came out of [`parse`] and whose printed form is within the limits.
 
 mod ast;
+mod category;
 mod check;
 mod error;
 mod expr;
@@ -20,6 +21,7 @@ pub use ast::{
     Sequence, Shape, Stage,
 };
 
+pub use category::{UnknownCategory, unknown_categories};
 pub use lower::{Lowering, lower};
 pub use parse::parse;
 

@@ -1,12 +1,13 @@
 //! [`ValueSet`]: many values that a field is compared with at once.
 //!
-//! What it is: texts behind a hash table, or addresses in sorted tables; built once and shared by
+//! What it is: texts behind a hash table, by whole or by word, or addresses in sorted tables; built once and shared by
 //! every filter, kernel and matcher that uses it.
 //! What it is not: typed; what a text means on a field is decided when a filter is compiled.
 //! Invariant: sets with equal values in equal order are equal, and cheap to compare and to hash.
 
 mod addresses;
 mod texts;
+mod words;
 
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 pub use addresses::{AddressSet, AddressSetBuilder, range_of};
 pub use texts::{TextSet, TooLarge};
+use words::WordIndex;
 
 use crate::ecs::value::ip;
 
@@ -27,12 +29,14 @@ pub struct ValueSet {
     digest: [u8; 16],
     folded: OnceLock<TextSet>,
     addresses: OnceLock<Result<AddressSet, Box<str>>>,
+    words: OnceLock<WordIndex>,
 }
 
 #[derive(Debug)]
 enum Content {
     Texts(TextSet),
     Addresses(AddressSet),
+    Words(TextSet),
 }
 
 impl ValueSet {
@@ -56,6 +60,17 @@ impl ValueSet {
         Self::new(Content::Addresses(addresses), hasher)
     }
 
+    /// A set of texts that a value is looked for in by its words, as Kibana's lists of type `text`
+    /// are: a value is in the set when some text has all of its words, in whatever order.
+    pub fn words(texts: TextSet) -> Self {
+        let mut hasher = Sha256::new_with_prefix(b"words");
+        for text in texts.iter() {
+            hasher.update(text.len().to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+        Self::new(Content::Words(texts), hasher)
+    }
+
     /// A set of texts from an iterator.
     ///
     /// # Errors
@@ -74,21 +89,21 @@ impl ValueSet {
         for (to, from) in digest.iter_mut().zip(hash) {
             *to = from;
         }
-        Self { content, digest, folded: OnceLock::new(), addresses: OnceLock::new() }
+        Self { content, digest, folded: OnceLock::new(), addresses: OnceLock::new(), words: OnceLock::new() }
     }
 
     /// Its texts, unless it is a set of addresses.
     pub fn as_texts(&self) -> Option<&TextSet> {
         match &self.content {
             Content::Texts(texts) => Some(texts),
-            Content::Addresses(_) => None,
+            Content::Addresses(_) | Content::Words(_) => None,
         }
     }
 
     /// Its addresses, unless it is a set of texts.
     pub fn as_addresses(&self) -> Option<&AddressSet> {
         match &self.content {
-            Content::Texts(_) => None,
+            Content::Texts(_) | Content::Words(_) => None,
             Content::Addresses(addresses) => Some(addresses),
         }
     }
@@ -100,7 +115,7 @@ impl ValueSet {
     pub fn read_addresses(&self) -> Result<&AddressSet, &str> {
         let texts = match &self.content {
             Content::Addresses(addresses) => return Ok(addresses),
-            Content::Texts(texts) => texts,
+            Content::Texts(texts) | Content::Words(texts) => texts,
         };
         let read = self.addresses.get_or_init(|| {
             let mut builder = AddressSetBuilder::default();
@@ -131,10 +146,25 @@ impl ValueSet {
         }))
     }
 
+    /// Its texts, when values are looked for in them by their words.
+    pub fn as_words(&self) -> Option<&TextSet> {
+        match &self.content {
+            Content::Words(texts) => Some(texts),
+            Content::Texts(_) | Content::Addresses(_) => None,
+        }
+    }
+
+    /// Whether one of its texts ([`Self::as_words`]) has all of `words`; `words_of` cuts a text and
+    /// must always be the same function.
+    pub fn has_words(&self, words: &[String], words_of: impl Fn(&str) -> Vec<String>) -> bool {
+        let Some(texts) = self.as_words() else { return false };
+        self.words.get_or_init(|| WordIndex::new(texts, words_of)).holds(words)
+    }
+
     /// Number of values (of addresses: of separate ranges).
     pub fn len(&self) -> usize {
         match &self.content {
-            Content::Texts(texts) => texts.len(),
+            Content::Texts(texts) | Content::Words(texts) => texts.len(),
             Content::Addresses(addresses) => addresses.len(),
         }
     }
@@ -147,11 +177,12 @@ impl ValueSet {
     /// Approximate size in memory, bytes.
     pub fn size(&self) -> usize {
         let own = match &self.content {
-            Content::Texts(texts) => texts.size(),
+            Content::Texts(texts) | Content::Words(texts) => texts.size(),
             Content::Addresses(addresses) => addresses.size(),
         };
         let read = self.addresses.get().and_then(|read| read.as_ref().ok()).map_or(0, AddressSet::size);
-        own + read + self.folded.get().map_or(0, TextSet::size)
+        let words = self.words.get().map_or(0, WordIndex::size);
+        own + read + words + self.folded.get().map_or(0, TextSet::size)
     }
 }
 
@@ -173,6 +204,7 @@ impl Hash for ValueSet {
 #[derive(Serialize, Deserialize)]
 enum Written {
     Texts(Vec<Arc<str>>),
+    Words(Vec<Arc<str>>),
     Ranges(Vec<([u8; 16], [u8; 16])>),
 }
 
@@ -180,6 +212,7 @@ impl Serialize for ValueSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let written = match &self.content {
             Content::Texts(texts) => Written::Texts(texts.iter().map(Arc::from).collect()),
+            Content::Words(texts) => Written::Words(texts.iter().map(Arc::from).collect()),
             Content::Addresses(addresses) => {
                 Written::Ranges(addresses.iter().map(|(a, b)| (a.to_be_bytes(), b.to_be_bytes())).collect())
             }
@@ -192,6 +225,13 @@ impl<'de> Deserialize<'de> for ValueSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Written::deserialize(deserializer)? {
             Written::Texts(texts) => Self::of(texts).map_err(D::Error::custom),
+            Written::Words(texts) => {
+                let mut set = TextSet::default();
+                for text in texts {
+                    set.insert(&text).map_err(D::Error::custom)?;
+                }
+                Ok(Self::words(set))
+            }
             Written::Ranges(ranges) => {
                 let mut builder = AddressSetBuilder::default();
                 for (first, last) in ranges {
@@ -221,7 +261,12 @@ mod tests {
         }
         let addresses = ValueSet::addresses(builder.finish());
         assert_eq!(addresses.len(), 3, "neighbours are one range");
-        for set in [texts, addresses] {
+        let mut words = TextSet::default();
+        words.insert("b").expect("small");
+        words.insert("a").expect("small");
+        let words = ValueSet::words(words);
+        assert_ne!(words, texts, "they are asked in other ways");
+        for set in [texts, addresses, words] {
             let written = rmp_serde::to_vec(&set).expect("written");
             assert_eq!(rmp_serde::from_slice::<ValueSet>(&written).expect("read"), set);
         }
