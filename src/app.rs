@@ -12,6 +12,7 @@ pub mod kept;
 mod notify;
 pub mod replay;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -120,6 +121,11 @@ impl App {
     pub fn at_home_on(mut self, name: String) -> Self {
         self.home = Some(name);
         self
+    }
+
+    /// The cluster on which everything is, where there is no data folder: `--backend URL`.
+    pub fn home(&self) -> Option<&str> {
+        self.home.as_deref()
     }
 
     /// The configuration.
@@ -267,6 +273,18 @@ impl App {
             .data_dir
             .is_dir()
             .then(|| CacheDir::of_data_dir(&self.config.data_dir, std::env::current_exe().ok()))
+    }
+
+    /// Rules that were switched on or off in this installation, by signature id. Makes no data folder
+    /// where everything is on a cluster.
+    ///
+    /// # Errors
+    /// When the state database cannot be read.
+    pub fn enabled_overrides(&self) -> Result<HashMap<String, bool>, StateError> {
+        if self.home.is_some() && !self.config.data_dir.join(crate::store::state::FILE).exists() {
+            return Ok(HashMap::new());
+        }
+        self.state()?.enabled_overrides()
     }
 
     /// Whether `rule` runs: what its file says, unless `[[rules.override]]` says otherwise.

@@ -77,7 +77,7 @@ pub struct AggregateRequest {
     pub missing: bool,
     /// Only buckets with these keys; `None`: all.
     pub keys: Option<Arc<[BucketKey]>>,
-    /// Events that do not count, because they did before.
+    /// Events that do not count, because they did before: under none of their values.
     pub counted: Arc<[Counted]>,
     /// Least number of events of a bucket.
     pub min_count: u64,

@@ -189,8 +189,9 @@ struct Draft {
 }
 
 impl Draft {
-    fn counts(&self, time: i64) -> bool {
-        self.wanted && !self.counted.iter().any(|(first, last)| *first <= time && time <= *last)
+    /// Whether an event at this time counted under this key before.
+    fn has_counted(&self, time: i64) -> bool {
+        self.counted.iter().any(|(first, last)| *first <= time && time <= *last)
     }
 }
 
@@ -208,6 +209,7 @@ impl Grouping<'_> {
         let mut values: Vec<Vec<u32>> = vec![Vec::new(); fields.len()];
         let mut distinct = Vec::new();
         let mut combinations: Vec<Numbers> = Vec::new();
+        let mut its_places: Vec<usize> = Vec::new();
         for row in rows {
             combinations.clear();
             combinations.push([0; FIELDS]);
@@ -227,14 +229,20 @@ impl Grouping<'_> {
             if let Some(counter) = counter {
                 counter.row(*row, &mut distinct);
             }
-            for numbers in &combinations {
-                let place = *places.entry(*numbers).or_insert_with(|| {
+            its_places.clear();
+            its_places.extend(combinations.iter().map(|numbers| {
+                *places.entry(*numbers).or_insert_with(|| {
                     drafts.push(self.draft(fields, numbers));
                     drafts.len() - 1
-                });
-                let Some(draft) = drafts.get_mut(place).filter(|draft| draft.counts(time)) else {
-                    continue;
-                };
+                })
+            }));
+            // What counted under one of its values counts under none: a cluster leaves out the event.
+            if its_places.iter().any(|place| drafts.get(*place).is_some_and(|draft| draft.has_counted(time)))
+            {
+                continue;
+            }
+            for place in &its_places {
+                let Some(draft) = drafts.get_mut(*place).filter(|draft| draft.wanted) else { continue };
                 let stat = &mut draft.stat;
                 if stat.count == 0 {
                     (stat.first, stat.last) = (time, time);

@@ -1,12 +1,15 @@
 //! `tocsin compile`: what a rule or a query becomes where events are.
 
 mod eql;
+mod types;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use self::types::Types;
 use super::error::Finding;
 use super::{CliError, Context, Format, Outcome};
 use crate::base::datemath::{Rounding, resolve};
@@ -22,7 +25,8 @@ use crate::rule::model::{Language as RuleLanguage, Rule, RuleKind};
 /// Show what a rule or a query is compiled to
 ///
 /// Prints the query DSL of the query, the requests that would be sent, how much of the query they
-/// decide (`pushdown`), and what is left to be decided here (`residue`).
+/// decide (`pushdown`), and what is left to be decided here (`residue`). With `--backend URL` the types
+/// of fields are those of that cluster's indices.
 #[derive(Debug, clap::Args)]
 pub struct CompileArgs {
     /// Rule file: Elastic's TOML, or NDJSON exported by Kibana
@@ -40,6 +44,15 @@ pub struct CompileArgs {
     /// Elasticsearch mapping (`{"properties": …}`) of the indices; without it field types are unknown
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
+    /// Index patterns whose fields a cluster (`--backend URL`) is asked for with --query
+    #[arg(
+        long,
+        value_name = "PATTERNS",
+        default_value = "*",
+        conflicts_with = "rule",
+        allow_hyphen_values = true
+    )]
+    index: Vec<String>,
 }
 
 /// Query languages, those of issues to come among them so that scripts get a clear answer.
@@ -87,15 +100,23 @@ struct Request {
 /// # Errors
 /// A file that cannot be read, and everything that is wrong with the rule or the query.
 pub fn run(args: CompileArgs, context: &Context) -> Result<Outcome, CliError> {
-    let fields = args.mapping.as_deref().map(read_mapping).transpose()?;
-    let compiler = Compiler { fields: fields.as_ref(), target: args.target, context };
+    let given = args.mapping.as_deref().map(read_mapping).transpose()?.map(Arc::new);
+    let mut types = Types::default();
+    let mut compiler = |patterns: &[String]| -> Result<Compiler<'_>, CliError> {
+        let fields = match &given {
+            Some(given) => Some(Arc::clone(given)),
+            None => types.of(patterns, context)?,
+        };
+        Ok(Compiler { fields, target: args.target, context })
+    };
     match (args.rule, args.query) {
         (Some(path), _) => {
             for rule in &read_rules(&path, context)? {
-                show(&compiler.rule(rule)?, context)?;
+                show(&compiler(&rule.index_patterns())?.rule(rule)?, context)?;
             }
         }
         (None, Some(text)) => {
+            let compiler = compiler(&args.index)?;
             let compiled = match args.language {
                 Language::Kuery => compiler.text(&text, RuleLanguage::Kuery)?,
                 Language::Lucene => compiler.text(&text, RuleLanguage::Lucene)?,
@@ -124,7 +145,7 @@ fn show(compiled: &Compiled, context: &Context) -> Result<(), CliError> {
 }
 
 struct Compiler<'c> {
-    fields: Option<&'c FieldList>,
+    fields: Option<Arc<FieldList>>,
     target: Target,
     context: &'c Context,
 }
@@ -181,13 +202,13 @@ impl Compiler<'_> {
         let filter = kql::lower(&expr, text).map_err(in_text)?;
         // What detection rules use; it says nothing where no field is known to be a date.
         let options = Options { time_zone: Some("Zulu".to_owned()), ..Options::default() };
-        let query =
-            elastic::query(&expr, self.fields, &options).map_err(|error| in_text(error.diagnostic(text)))?;
+        let query = elastic::query(&expr, self.fields.as_deref(), &options)
+            .map_err(|error| in_text(error.diagnostic(text)))?;
         // Kibana sends a pattern of fields that it does not know as if it were a name.
         let whole = self.fields.is_some() || !names_pattern(&filter);
         if !whole && self.target != Target::Embedded {
             self.context.warn(
-                "the query names fields by a pattern: without their names (`--mapping`) a cluster takes it for a name that no field has",
+                "the query names fields by a pattern: without their names (`--mapping`, `--backend`) a cluster takes it for a name that no field has",
             );
         }
         Ok((expr.to_string(), query, whole))

@@ -7,6 +7,7 @@ mod clock;
 mod configuration;
 mod connectors;
 mod data_dir;
+mod forward;
 mod rules;
 mod service;
 mod store;
@@ -105,6 +106,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("rules", rules::check),
     ("clock", clock::check),
     ("backends", backends::check),
+    ("forwarding", forward::check),
     ("connectors", connectors::check),
 ];
 

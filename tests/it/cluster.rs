@@ -2,6 +2,8 @@
 
 mod agreement;
 mod bad_input;
+mod buckets;
 mod commands;
 pub(crate) mod faults;
+mod names;
 mod paging;

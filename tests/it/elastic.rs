@@ -4,4 +4,5 @@
 mod client;
 mod eql;
 pub(crate) mod server;
+mod setup;
 mod tls;

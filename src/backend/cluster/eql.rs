@@ -27,7 +27,8 @@ pub(super) async fn eql(
         return Ok(None);
     }
     let flavour = client.flavour().await.map_err(|error| failed(&error))?;
-    if flavour.product != Product::Elasticsearch {
+    // Without the endpoint, older versions take the path for that of a document to be written.
+    if flavour.product != Product::Elasticsearch || flavour.plain {
         return Ok(None);
     }
     let search = request.scope.search(0);
@@ -83,7 +84,8 @@ fn no_handler(error: &ElasticError) -> bool {
         matches!(refusal.status, 400 | 404 | 405)
             && (reason.contains("no handler found")
                 || reason.contains("incorrect http method")
-                || reason.contains("invalid index name [_eql]"))
+                || reason.contains("invalid index name [_eql]")
+                || (reason.contains("_eql/search]") && reason.contains("unrecognized parameter")))
     })
 }
 

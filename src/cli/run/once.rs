@@ -14,8 +14,7 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Outcome, CliError
     let set = super::load(args, context)?;
     super::say_findings(&set, context);
     super::check_names(&set, &args.only)?;
-    let overrides =
-        context.app().state().map_err(CliError::failed)?.enabled_overrides().map_err(CliError::failed)?;
+    let overrides = context.app().enabled_overrides().map_err(CliError::failed)?;
     let rules = super::select(&set, &args.only, args.include_disabled, context.config(), &overrides);
     if rules.is_empty() {
         context.warn("no rule is enabled: `--include-disabled` runs those that are switched off too");

@@ -67,6 +67,23 @@ fn events_in_the_data_folder_and_alerts_in_the_index_of_a_cluster() {
         let (executions, said) = run(&["run", "--once", "--rules", rule.to_str().unwrap()]);
         assert_eq!(executions[0]["alerts"], 3);
         assert!(said.contains("refused") || said.contains("wait"), "{said}");
+        let forwarding = || -> Value {
+            let output = tocsin(dir.path())
+                .arg("--config")
+                .arg(&config)
+                .args(["--format", "ndjson", "doctor"])
+                .output();
+            let lines = String::from_utf8(output.unwrap().stdout).unwrap();
+            let findings = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            findings.filter(|finding| finding["check"] == "forwarding").collect::<Vec<_>>().into()
+        };
+        let waiting = forwarding();
+        assert_eq!(
+            (&waiting[0]["subject"], &waiting[0]["status"]),
+            (&json!("node"), &json!("failed")),
+            "{waiting}"
+        );
+        assert!(waiting[0]["seen"].as_str().unwrap().starts_with("3 alerts and changes wait: "), "{waiting}");
         let (steps, _) = run(&["setup"]);
         assert!(steps.iter().any(|step| step["what"] == "write alias" && step["outcome"] == "installed"));
         let (again, _) = run(&["setup"]);
@@ -83,6 +100,7 @@ fn events_in_the_data_folder_and_alerts_in_the_index_of_a_cluster() {
             .output()
             .unwrap();
         assert!(later.status.success(), "{}", String::from_utf8_lossy(&later.stderr));
+        assert_eq!(forwarding()[0]["seen"], "nothing waits");
         let on_cluster = |arguments: &[&str]| {
             let mut all = vec!["--backend", url];
             all.extend(arguments);

@@ -80,6 +80,49 @@ impl FieldList {
         list
     }
 
+    /// The fields that `_field_caps` tells of: `{"name": {"type": {…}, …}, …}`. A field whose types
+    /// are of different groups is in the group `conflict`, as Kibana has it.
+    pub fn from_capabilities(fields: &Value) -> Self {
+        let empty = serde_json::Map::new();
+        let fields = fields.as_object().unwrap_or(&empty);
+        let types = |name: &str| {
+            let types = fields.get(name).and_then(Value::as_object).unwrap_or(&empty);
+            types.keys().map(String::as_str).filter(|kind| *kind != "unmapped").collect::<Vec<_>>()
+        };
+        let mut list = Self::default();
+        for (name, of) in fields {
+            let metadata = of.as_object().is_some_and(|types| {
+                types.values().any(|of| of.get("metadata_field").and_then(Value::as_bool) == Some(true))
+            });
+            let types = types(name);
+            if metadata
+                || name.starts_with('_')
+                || types.iter().all(|kind| matches!(*kind, "object" | "nested"))
+            {
+                continue;
+            }
+            let nested = name.match_indices('.').rev().find_map(|(at, _)| {
+                let above = name.get(..at)?;
+                let own = fields.get(above)?.as_object()?;
+                own.contains_key("nested").then(|| Arc::from(above))
+            });
+            let mut kinds: Vec<&str> = types.iter().map(|kind| kind_of(kind)).collect();
+            kinds.dedup();
+            let kind = match kinds.as_slice() {
+                [one] => one,
+                _ => "conflict",
+            };
+            list.fields.push(ListedField {
+                name: Arc::from(name.as_str()),
+                kind: Arc::from(kind),
+                es_types: types.iter().map(|kind| Arc::from(*kind)).collect(),
+                nested,
+                script: None,
+            });
+        }
+        list
+    }
+
     fn properties(&mut self, properties: &Value, prefix: &str, nested: Option<&Arc<str>>, depth: usize) {
         let Some(properties) = properties.as_object().filter(|_| depth < limits::JSON_NESTING) else {
             return;
