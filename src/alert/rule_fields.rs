@@ -74,9 +74,9 @@ impl RuleFields {
         put("kibana.alert.rule.max_signals", rule.max_signals.into());
         put("kibana.alert.rule.version", rule.version.into());
         put("kibana.alert.rule.tags", json!(rule.tags));
-        put("kibana.alert.rule.references", json!(rule.references));
-        put("kibana.alert.rule.false_positives", json!(rule.false_positives));
-        put("kibana.alert.rule.author", json!(rule.author));
+        put("kibana.alert.rule.references", json!(rule.references()));
+        put("kibana.alert.rule.false_positives", json!(rule.false_positives()));
+        put("kibana.alert.rule.author", json!(rule.author()));
         put("kibana.alert.rule.license", json!(rule.license));
         put("kibana.alert.rule.exceptions_list", json!(rule.exceptions_list));
         if rule.building_block {
@@ -152,8 +152,8 @@ fn parameters(rule: &Rule, indices: &[String]) -> Map<String, Value> {
     default("license", json!(rule.license));
     default("note", json!(rule.note()));
     default("setup", rule.setup().unwrap_or_default().into());
-    default("author", json!(rule.author));
-    default("false_positives", json!(rule.false_positives));
+    default("author", json!(rule.author()));
+    default("false_positives", json!(rule.false_positives()));
     default("from", rule.from.as_str().into());
     default("to", rule.to.as_str().into());
     default("rule_id", (&*rule.rule_id).into());

@@ -42,8 +42,6 @@ struct Setting {
     key: String,
     value: Value,
     origin: String,
-    /// Whether this version acts on it.
-    effective: bool,
 }
 
 /// Runs the command.
@@ -65,7 +63,7 @@ pub fn run(args: ConfigArgs, context: &Context) -> Result<Outcome, CliError> {
 fn show(context: &Context) -> Result<(), CliError> {
     let settings = settings(context)?;
     if !context.human() {
-        let mut records = context.records(&["key", "value", "origin", "effective"]);
+        let mut records = context.records(&["key", "value", "origin"]);
         for setting in &settings {
             records.write(setting)?;
         }
@@ -80,16 +78,9 @@ fn show(context: &Context) -> Result<(), CliError> {
             writeln!(context.out(), "file: none (looked for {})\n", places.join(", "))?;
         }
     }
-    let mut table = Table::new(&["key", "value", "origin", ""]);
-    let style = context.style();
+    let mut table = Table::new(&["key", "value", "origin"]);
     for setting in settings {
-        let note = if setting.effective { String::new() } else { style.dim("no effect yet") };
-        table.row([
-            setting.key.into(),
-            shown(&setting.value).into(),
-            setting.origin.into(),
-            super::table::Cell::styled(note),
-        ]);
+        table.row([setting.key.into(), shown(&setting.value).into(), setting.origin.into()]);
     }
     context.table(&table)
 }
@@ -136,7 +127,7 @@ fn settings(context: &Context) -> Result<Vec<Setting>, CliError> {
             Some(Origin::Env(name)) => format!("environment {name}"),
             Some(Origin::Flag(flag)) => format!("flag {flag}"),
         };
-        Setting { key: path, value, origin, effective: key.is_none_or(|key| key.effective) }
+        Setting { key: path, value, origin }
     };
     Ok(paths.into_iter().map(setting).collect())
 }

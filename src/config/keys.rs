@@ -79,14 +79,12 @@ pub struct Key {
     pub required: bool,
     /// What it means.
     pub meaning: &'static str,
-    /// Whether this version acts on it.
-    pub effective: bool,
     /// The types of connector that have it; empty: all tables of its kind do.
     pub types: &'static [&'static str],
 }
 
 const fn key(path: &'static str, kind: Kind, default: Option<&'static str>, meaning: &'static str) -> Key {
-    Key { path, kind, default, required: false, meaning, effective: true, types: &[] }
+    Key { path, kind, default, required: false, meaning, types: &[] }
 }
 
 impl Key {

@@ -201,8 +201,7 @@ fn layer(
         fill_defaults(&mut tree);
         match typed(&tree) {
             Ok(config) => {
-                let mut warnings = std::mem::take(&mut reading.warnings);
-                warnings.extend(reading.without_effect());
+                let warnings = std::mem::take(&mut reading.warnings);
                 let text = file.as_ref().map(|(_, text)| masked(text, &reading.secrets));
                 return Ok(Loaded {
                     config,
@@ -507,28 +506,6 @@ impl Reading {
                 ),
             }
         }
-    }
-
-    /// One warning about all keys that this version does not act on.
-    fn without_effect(&self) -> Option<Diagnostic> {
-        let idle: Vec<&str> = self
-            .origins
-            .keys()
-            .filter(|full| key_of(full).is_some_and(|key| !key.effective))
-            .map(String::as_str)
-            .collect();
-        if idle.is_empty() {
-            return None;
-        }
-        let found = Diagnostic::warning(
-            "CONF011",
-            format!("without effect in this version: `{}`", idle.join("`, `")),
-        )
-        .with_help("these keys belong to features that are not built yet; `tocsin config show` marks them");
-        Some(match &self.path {
-            Some(path) => found.with_path(path),
-            None => found,
-        })
     }
 }
 

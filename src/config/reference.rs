@@ -26,11 +26,10 @@ pub fn markdown() -> String {
             (None, false) => "unset".to_owned(),
         };
         let variable = key.variable().map_or_else(String::new, |name| format!("`{name}`"));
-        let idle = if key.effective { "" } else { " *No effect yet.*" };
         let types =
             if key.types.is_empty() { String::new() } else { format!(" *({})*", key.types.join(", ")) };
         text.push_str(&format!(
-            "| `{}` | {} | {default} | {variable} | {}{types}{idle} |\n",
+            "| `{}` | {} | {default} | {variable} | {}{types} |\n",
             key.path,
             key.kind.words(),
             key.meaning.replace('|', "\\|")
@@ -49,9 +48,8 @@ const HEAD: &str = "\
 is the only one read. `--config FILE` names another. A flag beats its environment variable, which
 beats the file, which beats the default. Relative paths in the file start at the file's folder.
 
-Unknown keys are errors. A key marked *no effect yet* belongs to a feature that this version does
-not have: it is accepted, and a warning says so. `tocsin config show` prints what is in force and
-where it came from; `tocsin config schema` prints a JSON Schema for editors.
+Unknown keys are errors. `tocsin config show` prints what is in force and where it came from;
+`tocsin config schema` prints a JSON Schema for editors.
 
 An environment variable is the key's path in capitals with `__` for each dot; lists are separated
 by commas. A secret is a reference, never printed: `{ env = \"NAME\" }`, `{ file = \"PATH\" }` or
@@ -150,9 +148,8 @@ fn leaf(key: &Key) -> Value {
         ]}),
         Kind::Open => json!({"type": "object"}),
     };
-    let idle = if key.effective { "" } else { " No effect yet." };
     let types = if key.types.is_empty() { String::new() } else { format!(" ({})", key.types.join(", ")) };
-    set(&mut schema, "description", json!(format!("{}{types}{idle}", key.meaning)));
+    set(&mut schema, "description", json!(format!("{}{types}", key.meaning)));
     if let Some(default) = key.default.and_then(|default| serde_json::from_str::<Value>(default).ok()) {
         set(&mut schema, "default", default);
     }

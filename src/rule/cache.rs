@@ -3,7 +3,7 @@
 //! One file, `rules.cache`, in the cache folder:
 //!
 //! ```text
-//! magic     8 bytes  "TCSNRUL3"
+//! magic     8 bytes  "TCSNRUL4"
 //! writer   32 bytes  SHA-256 of what identifies the program that wrote it
 //! count     4 bytes  entries, little endian
 //! at        8 bytes  where the index starts
@@ -68,7 +68,7 @@ impl CacheDir {
 type Hash = [u8; 32];
 type Key = (Hash, u8);
 
-const MAGIC: &[u8; 8] = b"TCSNRUL3";
+const MAGIC: &[u8; 8] = b"TCSNRUL4";
 const HEAD: usize = 8 + 32 + 4 + 8;
 const ENTRY: usize = 32 + 1 + 8 + 4 + 32;
 /// Most entries that are believed.

@@ -24,7 +24,7 @@ pub fn rule(rule: &Rule) -> String {
     fact("Most alerts a run", rule.max_signals.to_string());
     fact("ATT&CK", attack(rule));
     fact("Tags", rule.tags.join(", "));
-    fact("Author", rule.author.join(", "));
+    fact("Author", rule.author().join(", "));
     fact("Licence", rule.license.clone().unwrap_or_default());
     fact(
         "File",
@@ -37,8 +37,9 @@ pub fn rule(rule: &Rule) -> String {
     if let Some(query) = rule.kind.query() {
         write!(text, "\n## Query\n\n```\n{}\n```\n", query.trim()).ok();
     }
-    if !rule.false_positives.is_empty() {
-        write!(text, "\n## False positives\n\n{}", bullets(&rule.false_positives)).ok();
+    let false_positives = rule.false_positives();
+    if !false_positives.is_empty() {
+        write!(text, "\n## False positives\n\n{}", bullets(&false_positives)).ok();
     }
     if let Some(note) = rule.note() {
         write!(text, "\n{}\n", headed(&note, "Investigation guide")).ok();
@@ -46,8 +47,9 @@ pub fn rule(rule: &Rule) -> String {
     if let Some(setup) = rule.setup() {
         write!(text, "\n{}\n", headed(&setup, "Setup")).ok();
     }
-    if !rule.references.is_empty() {
-        write!(text, "\n## References\n\n{}", bullets(&rule.references)).ok();
+    let references = rule.references();
+    if !references.is_empty() {
+        write!(text, "\n## References\n\n{}", bullets(&references)).ok();
     }
     text
 }
@@ -112,7 +114,7 @@ fn time_field(rule: &Rule) -> String {
 /// Techniques (the finest ones) with links, after their tactic.
 fn attack(rule: &Rule) -> String {
     let mut parts = Vec::new();
-    for threat in &rule.threat {
+    for threat in &rule.threat() {
         let mut names = Vec::new();
         for technique in &threat.technique {
             if technique.subtechnique.is_empty() {

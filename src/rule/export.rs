@@ -141,7 +141,7 @@ pub fn navigator(set: &RuleSet) -> Value {
     let mut techniques: BTreeMap<(String, String), Vec<&str>> = BTreeMap::new();
     for rule in set.rules.iter().filter(|rule| rule.enabled) {
         let mut own = BTreeSet::new();
-        for threat in rule.threat.iter().filter(|threat| threat.framework.contains("ATT&CK")) {
+        for threat in rule.threat().iter().filter(|threat| threat.framework.contains("ATT&CK")) {
             // Navigator names tactics as ATT&CK's own data do: `defense-evasion`.
             let tactic = threat.tactic.name.to_lowercase().replace(' ', "-");
             for technique in &threat.technique {
@@ -196,8 +196,8 @@ mod tests {
         for (rule, again) in set.rules.iter().zip(&back.rules) {
             let again = &again.rule;
             assert_eq!(
-                (&rule.rule_id, &rule.kind, &rule.index, &rule.schedule, &rule.threat, rule.note()),
-                (&again.rule_id, &again.kind, &again.index, &again.schedule, &again.threat, again.note())
+                (&rule.rule_id, &rule.kind, &rule.index, &rule.schedule, rule.threat(), rule.note()),
+                (&again.rule_id, &again.kind, &again.index, &again.schedule, again.threat(), again.note())
             );
             assert!(!again.enabled);
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -56,16 +57,8 @@ pub struct Rule {
     pub risk_score_mapping: Vec<RiskScoreMapping>,
     /// Alerts of this rule are building blocks.
     pub building_block: bool,
-    /// ATT&CK.
-    pub threat: Vec<Threat>,
     /// Free labels.
     pub tags: Vec<String>,
-    /// Links.
-    pub references: Vec<String>,
-    /// Known false positives.
-    pub false_positives: Vec<String>,
-    /// Who wrote it.
-    pub author: Vec<String>,
     /// Its licence.
     pub license: Option<String>,
     /// Version its author gave it.
@@ -79,8 +72,8 @@ pub struct Rule {
     /// Which of its alerts are folded into one.
     pub alert_suppression: Option<Suppression>,
     /// Every field of the rule in Kibana's `snake_case` form, unknown ones included: what
-    /// `kibana.alert.rule.parameters` and exports are made of. The guides ([`Rule::note`],
-    /// [`Rule::setup`]) are read from it.
+    /// `kibana.alert.rule.parameters` and exports are made of. What is for people alone ([`Rule::note`],
+    /// [`Rule::threat`] and their like) is read from it when it is asked for.
     pub parameters: Parameters,
     /// What a TOML file has beside `[rule]`: `[metadata]`, `[transform]` and unknown tables.
     pub tables: Parameters,
@@ -244,6 +237,31 @@ impl Rule {
     /// Setup guide, Markdown.
     pub fn setup(&self) -> Option<String> {
         self.parameters.string("setup").filter(|text| !text.trim().is_empty())
+    }
+
+    /// ATT&CK.
+    pub fn threat(&self) -> Vec<Threat> {
+        self.part("threat")
+    }
+
+    /// Links.
+    pub fn references(&self) -> Vec<String> {
+        self.part("references")
+    }
+
+    /// Known false positives.
+    pub fn false_positives(&self) -> Vec<String> {
+        self.part("false_positives")
+    }
+
+    /// Who wrote it.
+    pub fn author(&self) -> Vec<String> {
+        self.part("author")
+    }
+
+    /// A field that loading has found to be in order, or its default.
+    fn part<T: Default + DeserializeOwned>(&self, key: &str) -> T {
+        self.parameters.get(key).and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
     }
 
     /// The rule's `type` as Elastic writes it.

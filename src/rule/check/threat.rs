@@ -6,7 +6,7 @@ use crate::rule::load::Step;
 use super::Subject;
 
 pub(super) fn check(subject: &mut Subject<'_>) {
-    if subject.rule.threat.is_empty() {
+    if subject.rule.threat().is_empty() {
         subject.note(
             codes::NO_THREAT,
             "this rule names no ATT&CK tactic",

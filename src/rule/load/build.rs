@@ -147,6 +147,14 @@ fn read(fields: &Map<String, Value>, source: &Source<'_>, reader: &mut Reader<'_
     let building_block = reader.word(table, "building_block_type", &["default"]).is_some();
     pair(reader, table, "timeline_id", "timeline_title");
     report_unknown(reader, table);
+    // Read from the parameters when they are asked for: here they are only looked over.
+    threat::threats(reader, table);
+    for name in ["references", "false_positives", "author"] {
+        reader.texts(table, name);
+    }
+    for name in ["note", "setup"] {
+        reader.text(table, name);
+    }
     let rule = Rule {
         id,
         rule_id: rule_id.unwrap_or_else(|| Arc::from("")),
@@ -170,11 +178,7 @@ fn read(fields: &Map<String, Value>, source: &Source<'_>, reader: &mut Reader<'_
         severity_mapping: severity_mapping(reader, table),
         risk_score_mapping: risk_score_mapping(reader, table),
         building_block,
-        threat: threat::threats(reader, table),
         tags: reader.texts(table, "tags"),
-        references: reader.texts(table, "references"),
-        false_positives: reader.texts(table, "false_positives"),
-        author: reader.texts(table, "author"),
         license: reader.text(table, "license").map(str::to_owned),
         version: version.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
         investigation_fields: investigation_fields(reader, table),
@@ -186,8 +190,6 @@ fn read(fields: &Map<String, Value>, source: &Source<'_>, reader: &mut Reader<'_
         origin: Origin { path: PathBuf::new(), line: source.line, hash: source.hash.to_owned() },
         kind: kind?,
     };
-    reader.text(table, "note");
-    reader.text(table, "setup");
     Some(rule)
 }
 
