@@ -243,7 +243,8 @@ impl App {
 
     fn store_options(&self) -> StoreOptions {
         let cache_bytes = self.memory() / STORE_PARTS * STORE_SHARE;
-        StoreOptions { clock: Arc::clone(&self.clock), cache_bytes, ..StoreOptions::default() }
+        let originals = self.config.store.originals;
+        StoreOptions { clock: Arc::clone(&self.clock), cache_bytes, originals, ..StoreOptions::default() }
     }
 
     /// The rules at `paths`, else at the configured paths, else those shipped in the binary.

@@ -270,6 +270,9 @@ pub struct Capabilities {
     pub eql: bool,
     /// It runs ES|QL itself.
     pub esql: bool,
+    /// A part of a query that asks what a field cannot be matches nothing, where others refuse the
+    /// query.
+    pub lenient: bool,
     /// It keeps anomalies that machine learning jobs record.
     pub anomalies: bool,
 }

@@ -257,7 +257,7 @@ fn alert_spaces(patterns: &[String], known: &[String]) -> Vec<String> {
 #[async_trait]
 impl Backend for LocalBackend {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { name: "the embedded store", eql: false, esql: false, anomalies: false }
+        Capabilities { name: "the embedded store", eql: false, esql: false, lenient: true, anomalies: false }
     }
 
     fn embedded(&self, _indices: &[String]) -> Option<&LocalBackend> {

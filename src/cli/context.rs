@@ -272,6 +272,11 @@ impl Context {
         }
     }
 
+    /// Whether more is wanted than what everybody should see: `-v`.
+    pub fn verbose(&self) -> bool {
+        self.verbosity > 0
+    }
+
     /// Says something on stderr, unless `-q`.
     pub fn say(&self, message: impl fmt::Display) {
         if self.verbosity >= 0 {

@@ -237,7 +237,8 @@ fn check_paths(paths: &[PathBuf], strict: bool, context: &Context) -> Result<Out
     let failed = all().any(|found| found.level >= least);
     match context.format() {
         Format::Human => {
-            let shown: Vec<Diagnostic> = all().filter(|found| found.level > Level::Info).cloned().collect();
+            let shown: Vec<Diagnostic> =
+                all().filter(|found| found.level > Level::Info || context.verbose()).cloned().collect();
             context.diagnostics(&shown, None);
             summary(&set, &files, least, context)?;
         }
@@ -322,6 +323,9 @@ fn summary(
         count(Level::Warning),
         count(Level::Info),
     )?;
+    if count(Level::Info) > 0 && !context.verbose() {
+        writeln!(context.out(), "{}", style.dim("-v shows the notes"))?;
+    }
     Ok(())
 }
 

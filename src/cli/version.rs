@@ -42,8 +42,16 @@ impl Version {
             commit: option_env!("TOCSIN_GIT_HASH").filter(|hash| !hash.is_empty()),
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
             profile: if cfg!(debug_assertions) { "debug" } else { "release" },
-            languages: &["kuery"],
-            rule_types: &["query"],
+            languages: &["kuery", "lucene", "eql"],
+            rule_types: &[
+                "query",
+                "saved_query",
+                "eql",
+                "threshold",
+                "new_terms",
+                "threat_match",
+                "machine_learning",
+            ],
             backends: &["embedded", "elasticsearch", "opensearch"],
             inputs: &["cloudtrail", "ecs", "hits", "bulk"],
         }

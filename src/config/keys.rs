@@ -142,6 +142,7 @@ pub const CONNECTOR_TYPES: &[&str] = &[
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key("data_dir", Kind::Path, Some("\"./tocsin-data\""), "Folder of the embedded store (events) and of local state (alerts, executions)."),
+    key("store.originals", Kind::Flag, Some("true"), "Whether `event.original`, the record as it came, is kept of events that are ingested from now on: a fifth of the store."),
     key("store.retention.age", Kind::Duration, None, "Events older than this are deleted by the running service, whole segments at a time. Unset: never for their age."),
     key("store.retention.size", Kind::Size, None, "When the store is larger than this, the running service deletes its oldest segments. Unset: never for its size."),
     key("backend[].name", Kind::Text, None, "Name of an Elasticsearch or OpenSearch cluster, used in `alerts.to`, `--backend` and messages.").required(),

@@ -102,6 +102,8 @@ impl Config {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
+    /// Whether `event.original` is kept.
+    pub originals: bool,
     /// When stored events are deleted.
     pub retention: RetentionConfig,
 }

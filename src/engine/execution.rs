@@ -118,6 +118,7 @@ impl Engine {
             && !task.backlog
         {
             self.check_time_field(&mut task).await?;
+            self.check_types(&mut task).await?;
             return Ok(Judged::nothing(task.log.ended()));
         }
         let mut stages = Stages::new(self, &task).await?;
@@ -130,6 +131,7 @@ impl Engine {
             return Ok(Judged::nothing(task.log.without_search(Status::NoDataSource, why)));
         }
         self.check_time_field(&mut task).await?;
+        self.check_types(&mut task).await?;
         let Finished { rule, mut sorted, suppressed, excepted } = stages.finish().await?;
         task.log.count(&sorted, task.plan.cap, self.settings.capped);
         task.log.record.suppressed = suppressed.suppressed;

@@ -9,6 +9,7 @@
 //! slot again writes no alert twice.
 
 mod cap;
+mod clashes;
 mod episodes;
 mod errand;
 mod execution;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+use super::clashes::Clashes;
 use super::errand::Errand;
 use super::execution::Task;
 use super::kinds;
@@ -87,6 +88,7 @@ pub struct Engine {
     suspect: Mutex<Option<i64>>,
     /// How long events of each index take to arrive.
     delays: Mutex<BTreeMap<Arc<str>, Delays>>,
+    pub(super) clashes: Clashes,
 }
 
 impl std::fmt::Debug for Engine {
@@ -117,6 +119,7 @@ impl Engine {
             rules,
             suspect: Mutex::default(),
             delays: Mutex::default(),
+            clashes: Clashes::default(),
         })
     }
 
@@ -142,6 +145,7 @@ impl Engine {
             rules,
             suspect: Mutex::default(),
             delays: Mutex::default(),
+            clashes: Clashes::default(),
         })
     }
 

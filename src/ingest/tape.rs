@@ -24,6 +24,20 @@ pub enum Kind {
     Object,
 }
 
+impl Kind {
+    /// What it is in messages.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Boolean => "a boolean",
+            Self::Number => "a number",
+            Self::String => "text",
+            Self::Array => "a list",
+            Self::Object => "an object",
+        }
+    }
+}
+
 /// Why a text is no JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {

@@ -64,9 +64,9 @@ impl Parameters {
     }
 
     fn of(text: &[u8]) -> Self {
-        let packed = (SHORT..LONGEST).contains(&text.len()).then(|| {
-            COMPRESSOR.with_borrow_mut(|compressor| compressor.as_mut()?.compress(text).ok())
-        });
+        let packed = (SHORT..LONGEST)
+            .contains(&text.len())
+            .then(|| COMPRESSOR.with_borrow_mut(|compressor| compressor.as_mut()?.compress(text).ok()));
         match (packed.flatten(), u32::try_from(text.len())) {
             (Some(packed), Ok(unpacked)) if packed.len() < text.len() => {
                 Self { unpacked, kept: packed.into() }

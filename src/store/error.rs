@@ -19,7 +19,7 @@ pub enum StoreError {
     },
     /// The disk is full.
     #[error(
-        "no space left to write `{path}`; nothing stored before is lost: free disk space or lower `[store] retention`, then ingest again"
+        "no space left to write `{path}`, without which the store can neither be read nor written; nothing stored before is lost: free disk space or lower `[store] retention`, then try again"
     )]
     Full {
         /// The file being written.

@@ -17,9 +17,8 @@ pub(crate) const HOT_AGE: i64 = 60_000;
 pub(crate) const SEGMENT_COLUMNS: usize = 1_000;
 /// A merged segment is not merged again, bytes.
 pub(crate) const SEGMENT_BYTES: u64 = 128 * 1024 * 1024;
-/// Small segments of one index and day that make a writer merge them. Merging compresses harder
-/// than sealing and costs about as much as ingesting again, so an import of a few days in any order
-/// must stay below it.
+/// Small segments of one index and day that make a writer merge them. Merging costs
+/// about as much as ingesting again, so an import of a few days in any order must stay below it.
 pub(crate) const MERGE_AT: usize = 64;
 
 /// Whether the store leaves out what a search cannot need. Anything but `On` is for tests, which
@@ -31,7 +30,7 @@ pub enum Pruning {
     On,
     /// Everything is handed out.
     Off,
-    /// Wrong on purpose: batches that only overlap the bounds are left out as well.
+    /// Wrong on purpose: some batches that may hold what is asked for are left out as well.
     Broken,
 }
 

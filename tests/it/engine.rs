@@ -271,10 +271,11 @@ fn statuses_of_what_cannot_run() {
         "event.action:x",
         "exceptions_list = [{ id = \"x\", list_id = \"x\", type = \"detection\", namespace_type = \"single\" }]",
     );
-    let records = house.run(
-        &events(1, noon()),
-        vec![due(&nowhere, noon()), due(&esql, noon()), due(&backwards, noon()), due(&excepted, noon())],
-    );
+    // Elasticsearch refuses these: no date, no network.
+    let undated = rule("undated", "event.action:x or @timestamp >= \"now-5q\"", "");
+    let nowhere_near = rule("nowhere_near", "source.ip:\"10.0.0.0/99\"", "");
+    let rules = [&nowhere, &esql, &backwards, &excepted, &undated, &nowhere_near];
+    let records = house.run(&events(1, noon()), rules.map(|rule| due(rule, noon())).to_vec());
     let seen: Vec<_> = records.iter().map(|r| (r.rule_id.as_str(), r.status, r.alerts)).collect();
     assert_eq!(
         seen,
@@ -283,10 +284,14 @@ fn statuses_of_what_cannot_run() {
             ("esql", Status::NotRun, 0),
             ("backwards", Status::Failed, 0),
             ("excepted", Status::PartialFailure, 1),
+            ("undated", Status::PartialFailure, 1),
+            ("nowhere_near", Status::PartialFailure, 0),
         ]
     );
     assert!(records[1].warnings[0].contains("`esql`"), "{:?}", records[1].warnings);
     assert!(records[2].error.as_deref().unwrap().contains("ends before it starts"));
+    assert!(records[4].warnings[0].contains("now-5q"), "{:?}", records[4].warnings);
+    assert!(records[5].warnings[0].contains("10.0.0.0/99"), "{:?}", records[5].warnings);
     assert!(records[3].warnings[0].contains("exception list `x` is not loaded"), "{:?}", records[3].warnings);
     let states = house.state().rule_states().unwrap();
     assert_eq!(states[&records[2].rule_uuid].failures, 1);

@@ -176,7 +176,9 @@ fn shipped_rules_are_those_of_the_folder() {
     assert_eq!(shipped.compiled.len(), 23);
     for rule in &shipped.rules {
         assert!(rule.enabled && rule.note().is_some() && rule.setup().is_some(), "{}", rule.name);
-        assert!(!rule.threat().is_empty() && !rule.references().is_empty() && !rule.false_positives().is_empty());
+        assert!(
+            !rule.threat().is_empty() && !rule.references().is_empty() && !rule.false_positives().is_empty()
+        );
         assert_eq!(rule.license.as_deref(), Some("Apache-2.0"));
     }
     let stopped =

@@ -97,7 +97,7 @@ impl ClusterBackend {
 #[async_trait]
 impl Backend for ClusterBackend {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { name: "cluster", eql: false, esql: false, anomalies: false }
+        Capabilities { name: "cluster", eql: false, esql: false, lenient: false, anomalies: false }
     }
 
     async fn mapping(&self, indices: &[String]) -> Result<Arc<Mapping>, BackendError> {

@@ -7,6 +7,7 @@ use super::Refusal;
 use super::cloudtrail::content_id;
 use super::writer::EcsWriter;
 use crate::ecs::document::NewDocument;
+use crate::ecs::value::date;
 use crate::ingest::tape::{Kind, Value};
 
 /// What is known of a document beside its source.
@@ -24,17 +25,22 @@ pub struct Envelope<'a> {
 /// The index of documents that do not say where they belong.
 pub const INDEX: &str = "logs-generic-default";
 
+/// How much of a value that cannot be read is shown, characters.
+const VALUE_SHOWN: usize = 60;
+
 /// Members of an ECS line that are about the document and not part of it.
 pub const METADATA: &[&str] = &["_id", "_index"];
 
 /// The document of one ECS object.
 ///
 /// # Errors
-/// When `source` is no object.
+/// When `source` is no object, an empty one, a CloudTrail file without a list of records, or has an
+/// `@timestamp` that is no time: no window would ever hold it.
 pub fn document(source: Value<'_>, envelope: &Envelope<'_>) -> Result<NewDocument, Refusal> {
     if source.kind() != Kind::Object {
         return Err(Refusal::NotAnObject("the document"));
     }
+    check(source)?;
     let index = match envelope.index {
         Some(index) => index.to_owned(),
         None => data_stream(source).unwrap_or_else(|| INDEX.to_owned()),
@@ -65,6 +71,34 @@ pub fn document(source: Value<'_>, envelope: &Envelope<'_>) -> Result<NewDocumen
     let (source, flat) = out.finish();
     let id = envelope.id.clone().unwrap_or_else(|| content_id(raw));
     Ok(NewDocument { index: Arc::from(index), id, source, original, flat })
+}
+
+fn check(source: Value<'_>) -> Result<(), Refusal> {
+    if source.children().all(|member| METADATA.contains(&&*member.key())) {
+        return Err(Refusal::Empty("the document"));
+    }
+    let Some(time) = source.member("@timestamp") else {
+        return match source.member("Records").map(|records| records.kind()) {
+            None | Some(Kind::Array) => Ok(()),
+            Some(kind) => Err(Refusal::WrongType {
+                field: "Records".to_owned(),
+                found: kind.words(),
+                expected: "a list of CloudTrail records",
+            }),
+        };
+    };
+    let readable = |value: Value<'_>| match value.kind() {
+        Kind::Null => true,
+        Kind::String | Kind::Number => value.scalar().is_some_and(|text| date::parse(&text, None).is_some()),
+        _ => false,
+    };
+    let bad = match time.kind() {
+        Kind::Array => time.children().find(|value| !readable(*value)),
+        _ => Some(time).filter(|value| !readable(*value)),
+    };
+    bad.map_or(Ok(()), |value| {
+        Err(Refusal::BadTime { field: "@timestamp", value: value.raw().chars().take(VALUE_SHOWN).collect() })
+    })
 }
 
 /// `object.key`, nested or dotted.
@@ -134,6 +168,34 @@ mod tests {
         }
         let elsewhere = Envelope { index: Some("mine"), ..with };
         assert_eq!(read(r#"{"a":1}"#, &elsewhere).source, r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn what_no_window_could_hold_is_refused() {
+        let refused = |json: &str| {
+            let mut tape = Tape::new();
+            tape.parse(json.as_bytes()).unwrap();
+            document(tape.root(json), &Envelope::default()).err().map(|refusal| refusal.to_string())
+        };
+        for (json, reason) in [
+            (r#"{"@timestamp":"nope","a":1}"#, "`@timestamp` is no time: `nope`"),
+            (r#"{"@timestamp":["2026-01-01",true]}"#, "`@timestamp` is no time: `true`"),
+            (r#"{"@timestamp":{"a":1}}"#, "`@timestamp` is no time: `{\"a\":1}`"),
+            (r#"{"Records":5}"#, "`Records` is a number, expected a list of CloudTrail records"),
+            ("{}", "the document has no fields"),
+            (r#"{"_id":"1"}"#, "the document has no fields"),
+        ] {
+            assert_eq!(refused(json).as_deref(), Some(reason), "{json}");
+        }
+        for json in [
+            r#"{"@timestamp":"2026-01-01T10:00:00.123456789+02:00"}"#,
+            r#"{"@timestamp":1767225600000}"#,
+            r#"{"@timestamp":null,"a":1}"#,
+            r#"{"a":1}"#,
+            r#"{"Records":5,"@timestamp":"2026"}"#,
+        ] {
+            assert_eq!(refused(json), None, "{json}");
+        }
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub enum Refusal {
     /// The record is no JSON object.
     #[error("{0} is not a JSON object")]
     NotAnObject(&'static str),
+    /// The record says nothing.
+    #[error("{0} has no fields")]
+    Empty(&'static str),
     /// A field that must be there is not.
     #[error("no `{0}`")]
     Missing(&'static str),

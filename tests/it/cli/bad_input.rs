@@ -189,6 +189,8 @@ fn an_unknown_field_is_no_error_and_matches_nothing() {
     run(dir.path(), &["ingest", "one.json"]).code(0);
     let ran = run(dir.path(), &["search", "event.aktion:DeleteBucket"]).code(0);
     assert_eq!(ran.stdout, "");
+    let ran = run(dir.path(), &["search", "event.aktion:DeleteBucket", "--format", "human"]).code(0);
+    assert!(ran.stderr.contains("event.aktion") && ran.stderr.contains("event.action"), "{}", ran.stderr);
 }
 
 #[test]

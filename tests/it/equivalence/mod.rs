@@ -6,7 +6,7 @@ mod generate;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tocsin::backend::local::LocalBackend;
 use tocsin::backend::memory::{MemoryBackend, MemoryBatch};
 use tocsin::backend::{SearchOptions, SearchRequest, SortKey, TimeField};
@@ -17,9 +17,10 @@ use tocsin::ecs::mapping::Mapping;
 use tocsin::ecs::value::date;
 use tocsin::query::eval::Matcher;
 use tocsin::query::kernel::{EventScratch, Kernel};
+use tocsin::query::lang::kql;
 use tocsin::query::plan::Filter;
 use tocsin::store::batch::Batch;
-use tocsin::store::{Store, StoreOptions};
+use tocsin::store::{Pruning, Store, StoreOptions};
 
 use generate::{document, filter, instant, mapping};
 
@@ -58,7 +59,23 @@ fn request(filter: &Filter) -> SearchRequest {
 }
 
 const NOTHING_REMEMBERED: SearchOptions =
-    SearchOptions { match_cache: 0, document_cache: 0, aggregate_cache: 0, prune: false };
+    SearchOptions { match_cache: 0, document_cache: 0, aggregate_cache: 0, prune: Pruning::Off };
+
+/// The property below notices a backend that leaves out what it should not.
+#[test]
+fn pruning_that_leaves_out_too_much_is_noticed() {
+    let mapping = mapping();
+    let documents: Vec<Document> =
+        (0..6).map(|n| Document::new("logs-a", format!("{n}"), json!({"@timestamp": n, "k": "a"}))).collect();
+    let filter = kql::parse_filter("k:a").unwrap();
+    let found = |prune| {
+        let options = SearchOptions { prune, ..NOTHING_REMEMBERED };
+        let backend = MemoryBackend::with_options(documents.clone(), mapping.clone(), options);
+        backend.search_now(&request(&filter)).unwrap().hits.len()
+    };
+    assert_eq!((found(Pruning::On), found(Pruning::Off)), (6, 6));
+    assert!(found(Pruning::Broken) < 6);
+}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
@@ -136,7 +153,7 @@ proptest! {
     ) {
         let mapping = mapping();
         let remembering = MemoryBackend::new(Vec::new(), mapping.clone());
-        let tiny = SearchOptions { match_cache: 700, document_cache: 2_000, aggregate_cache: 2_000, prune: true };
+        let tiny = SearchOptions { match_cache: 700, document_cache: 2_000, aggregate_cache: 2_000, prune: Pruning::On };
         let forgetful = MemoryBackend::with_options(Vec::new(), mapping.clone(), tiny);
         let mut everything: Vec<Document> = Vec::new();
         let requests: Vec<SearchRequest> = filters.iter().map(request).collect();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::super::Refusal;
 use super::super::writer::EcsWriter;
-use super::record::{Key, Record, name_of};
+use super::record::{Key, Record};
 use super::time;
 use crate::ingest::tape::{Kind, Value};
 
@@ -59,7 +59,7 @@ impl<'a> Identity<'a> {
             if nested != container {
                 return Err(Refusal::WrongType {
                     field: format!("userIdentity.{name}"),
-                    found: name_of(member.kind()),
+                    found: member.kind().words(),
                     expected: if nested { "an object" } else { "text" },
                 });
             }

@@ -131,17 +131,5 @@ fn check(name: &str, member: Value<'_>, shape: Shape) -> Result<(), Refusal> {
     if fits {
         return Ok(());
     }
-    Err(Refusal::WrongType { field: name.to_owned(), found: name_of(kind), expected })
-}
-
-/// A kind in words.
-pub(super) fn name_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Null => "null",
-        Kind::Boolean => "a boolean",
-        Kind::Number => "a number",
-        Kind::String => "text",
-        Kind::Array => "a list",
-        Kind::Object => "an object",
-    }
+    Err(Refusal::WrongType { field: name.to_owned(), found: kind.words(), expected })
 }
