@@ -107,7 +107,7 @@ pub(super) fn key_value(field: &Field, text: &str) -> Option<KeyValue> {
 }
 
 /// A field of one batch: the number of each dictionary code's value.
-struct Numbered {
+pub(super) struct Numbered {
     column: Option<Arc<Column>>,
     /// By code.
     numbers: Vec<u32>,
@@ -118,7 +118,7 @@ struct Numbered {
 }
 
 impl Numbered {
-    fn new(field: Option<&Field>, column: Option<Arc<Column>>) -> Self {
+    pub(super) fn new(field: Option<&Field>, column: Option<Arc<Column>>) -> Self {
         let mut out = Self { column: None, numbers: Vec::new(), values: Vec::new(), constant: false };
         let Some(field) = field.filter(|field| field.nested.is_none()) else { return out };
         if let Some(constant) = &field.constant {
@@ -147,7 +147,7 @@ impl Numbered {
     }
 
     /// The numbers of a row's values, each once; with none of them, [`MISSING`].
-    fn row(&self, row: u32, out: &mut Vec<u32>) {
+    pub(super) fn row(&self, row: u32, out: &mut Vec<u32>) {
         out.clear();
         if self.constant {
             out.push(0);
@@ -166,7 +166,12 @@ impl Numbered {
         }
     }
 
-    fn value(&self, number: u32) -> KeyValue {
+    /// How many values there are.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(super) fn value(&self, number: u32) -> KeyValue {
         self.values.get(number as usize).cloned().unwrap_or(KeyValue::Missing)
     }
 }

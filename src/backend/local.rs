@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use super::aggregate::{KeyValue, Scope};
 use super::memory::MemoryBatch;
 use super::search::{SearchOptions, Searcher, finish, groups};
 use super::source::Source;
@@ -76,6 +77,35 @@ impl LocalBackend {
             None => inner.searcher.stream(source, request, each),
             Some(order) => inner.searcher.stream_ordered(&source, request, order, each),
         }
+    }
+
+    /// Shows the values that `field` has in the events of `scope` to `each`, with what it makes of
+    /// them, until it wants no more. A value may come more than once.
+    ///
+    /// # Errors
+    /// When events cannot be read.
+    pub async fn distinct<T: Send + 'static>(
+        &self,
+        scope: Scope,
+        field: Arc<str>,
+        mut made: T,
+        each: fn(&mut T, &KeyValue) -> bool,
+    ) -> Result<T, BackendError> {
+        let work = move |inner: &Inner| {
+            let source = inner.source_of(&scope.search(0))?;
+            inner.searcher.distinct(&source, &scope, &field, &mut |value| each(&mut made, value))?;
+            Ok(made)
+        };
+        self.off(work).await?
+    }
+
+    /// Equal as long as the events of `scope`'s indices and their mapping are, within one run of the
+    /// program.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn content(&self, scope: Scope) -> Result<u64, BackendError> {
+        self.off(move |inner| Ok(inner.source_of(&scope.search(0))?.content())).await?
     }
 
     /// Runs `work` where it may take long: off the runtime's workers when there is a runtime.

@@ -10,6 +10,7 @@ pub mod aggregate;
 mod buckets;
 mod cache;
 pub mod cluster;
+mod distinct;
 mod documents;
 pub mod join;
 mod kernels;

@@ -89,6 +89,8 @@ pub struct Engine {
     /// How long events of each index take to arrive.
     delays: Mutex<BTreeMap<Arc<str>, Delays>>,
     pub(super) clashes: Clashes,
+    /// What indicator match rules know of their indicators.
+    pub(super) indicator_sets: Mutex<kinds::IndicatorSets>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -120,6 +122,7 @@ impl Engine {
             suspect: Mutex::default(),
             delays: Mutex::default(),
             clashes: Clashes::default(),
+            indicator_sets: Mutex::default(),
         })
     }
 
@@ -146,6 +149,7 @@ impl Engine {
             suspect: Mutex::default(),
             delays: Mutex::default(),
             clashes: Clashes::default(),
+            indicator_sets: Mutex::default(),
         })
     }
 

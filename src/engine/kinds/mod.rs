@@ -14,6 +14,8 @@ mod query;
 mod threat_match;
 mod threshold;
 
+pub(super) use threat_match::IndicatorSets;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 

@@ -1,5 +1,14 @@
+use std::sync::Arc;
+
 use serde_json::{Value, json};
-use tocsin::ecs::document::Document;
+use tocsin::backend::Backend;
+use tocsin::backend::local::LocalBackend;
+use tocsin::base::clock::ManualClock;
+use tocsin::ecs::document::{Document, NewDocument};
+use tocsin::ecs::flat::FlatDoc;
+use tocsin::engine::{Due, Engine, Settings, Trigger};
+use tocsin::store::state::StateDb;
+use tocsin::store::{Store, StoreOptions};
 
 use super::{House, event, everywhere, minutes, noon, rule};
 
@@ -156,4 +165,56 @@ fn missing_indicators_are_said() {
         assert_eq!((record.alerts, record.status.as_str()), (0, "no data source"));
         assert_eq!(record.warnings, ["no index of indicators matches `indicators-*`: nothing can be found"]);
     });
+}
+
+/// One service: the values of indicators that it keeps between executions are never old ones.
+#[test]
+fn what_is_kept_of_indicators_follows_them() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let store = Arc::new(Store::open(dir.path(), StoreOptions::default()).unwrap());
+    let append = |documents: Vec<Document>| {
+        let new = documents.iter().map(|document| NewDocument {
+            index: Arc::clone(&document.index),
+            id: document.id.to_string(),
+            source: document.source.to_string(),
+            original: None,
+            flat: FlatDoc::from_value(&document.source),
+        });
+        store.append(new.collect()).unwrap();
+    };
+    // More events than a page holds, so that the indicators' values narrow them.
+    let address = |n: i64| format!("198.51.{}.{}", n / 250, n % 250);
+    append(
+        (0..1_500)
+            .map(|n| connection(&n.to_string(), n % 29, json!({"source": {"ip": address(n)}})))
+            .collect(),
+    );
+    let known = |id: &str, n: i64, at: &str| {
+        let fields = json!({"threat": {"indicator": {"ip": address(n), "type": "ipv4-addr"}}});
+        let mut indicator = indicator(id, fields);
+        Arc::make_mut(&mut indicator.source)["@timestamp"] = json!(at);
+        indicator
+    };
+    append(vec![known("a", 7, "2026-11-01T11:30:00Z"), known("b", 1_100, "2026-10-31T12:20:00Z")]);
+    let text =
+        matching(BY_ADDRESS).replace("not threat.indicator.type:retired", "@timestamp >= \\\"now-1d\\\"");
+    let rule = rule(&text);
+    let state = Arc::new(StateDb::open(dir.path()).unwrap());
+    let backend: Arc<dyn Backend> = Arc::new(LocalBackend::new(Arc::clone(&store), None));
+    let settings = Settings { trigger: Trigger::Manual, ..Settings::default() };
+    let engine = Engine::new(backend, state, Arc::new(ManualClock::new(noon())), settings).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let run = |minute: i64| {
+        let due = Due { plan: rule.plan.clone(), ..Due::not_run(&rule.rule, noon() + minutes(minute)) };
+        let record = runtime.block_on(engine.run(vec![due])).remove(0);
+        assert_eq!((record.error.as_deref(), &record.warnings), (None, &Vec::new()));
+        record.candidates
+    };
+    assert_eq!(run(0), 2);
+    assert_eq!(run(0), 2, "nothing has changed");
+    append(vec![known("c", 1_400, "2026-11-01T11:59:00Z")]);
+    assert_eq!(run(0), 3, "an indicator came");
+    assert_eq!(run(30), 2, "one is older than a day now");
+    append(vec![connection("new", 29, json!({"source": {"ip": address(7)}}))]);
+    assert_eq!(run(30), 3, "an event came");
 }

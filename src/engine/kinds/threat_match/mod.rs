@@ -6,8 +6,9 @@
 
 mod enrich;
 mod pairs;
+mod sets;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Found;
 use crate::alert::build::alert_id;
@@ -26,6 +27,7 @@ use crate::query::plan::{Filter, Node};
 use crate::rule::compiled::ThreatPlan;
 use enrich::Enricher;
 use pairs::{Group, Pair, Values, any_of, both};
+pub(in crate::engine) use sets::IndicatorSets;
 
 /// Most indicators that are networks; they are held in memory.
 const NETWORKS: usize = 100_000;
@@ -76,8 +78,8 @@ pub(super) async fn find(
         return Ok(found);
     }
     if some.total > PAGE_HITS as u64 {
-        match narrowed(engine, &indicators, &groups).await? {
-            Some(filter) => search.filter = both(Filter::clone(&search.filter), filter),
+        match narrowed_once(engine, &task.uuid, &indicators, &groups).await? {
+            Some(filter) => search.filter = both(Filter::clone(&search.filter), Filter::clone(&filter)),
             None => task.log.warn(format!(
                 "the values of the indicators take more than {} MiB: they are looked up for every {PAGE_HITS} events instead",
                 INDICATOR_BYTES >> 20
@@ -111,9 +113,39 @@ async fn page(engine: &Engine, request: SearchRequest) -> Result<HitPage, String
     caught(engine.backend.search(request)).await?.map_err(|error| error.to_string())
 }
 
+/// [`narrowed`], or what it gave for the same indicators before.
+async fn narrowed_once(
+    engine: &Engine,
+    rule: &Arc<str>,
+    indicators: &Scope,
+    groups: &[Group],
+) -> Result<Option<Arc<Filter>>, String> {
+    // What a cluster's index holds it does not say.
+    let Some(local) = engine.backend.embedded(&indicators.indices) else {
+        return Ok(narrowed(engine, indicators, groups).await?.map(|(filter, _)| Arc::new(filter)));
+    };
+    let content = caught(local.content(indicators.clone())).await?.map_err(|error| error.to_string())?;
+    let key = sets::key(content, indicators, groups);
+    if let Some(kept) = lock(&engine.indicator_sets).get(rule, key) {
+        return Ok(Some(kept));
+    }
+    let Some((filter, size)) = narrowed(engine, indicators, groups).await? else { return Ok(None) };
+    let filter = Arc::new(filter);
+    lock(&engine.indicator_sets).put(rule, key, Arc::clone(&filter), size);
+    Ok(Some(filter))
+}
+
+fn lock(sets: &Mutex<IndicatorSets>) -> MutexGuard<'_, IndicatorSets> {
+    sets.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What events must have to match: for each group, its fields among the values of the indicators.
-/// `None`: the values are too many to be held.
-async fn narrowed(engine: &Engine, indicators: &Scope, groups: &[Group]) -> Result<Option<Filter>, String> {
+/// With the size of its sets, bytes. `None`: the values are too many to be held.
+async fn narrowed(
+    engine: &Engine,
+    indicators: &Scope,
+    groups: &[Group],
+) -> Result<Option<(Filter, usize)>, String> {
     let mut room = INDICATOR_BYTES;
     let mut choices = Vec::with_capacity(groups.len());
     for group in groups {
@@ -126,7 +158,7 @@ async fn narrowed(engine: &Engine, indicators: &Scope, groups: &[Group]) -> Resu
         }
         choices.push(Filter::new(Node::And(all)));
     }
-    Ok(Some(any_of(choices)))
+    Ok(Some((any_of(choices), INDICATOR_BYTES - room)))
 }
 
 /// The distinct values of an indicator's field, as the event's field reads them; `None`: they take
@@ -138,6 +170,15 @@ async fn distinct(
     room: usize,
 ) -> Result<Option<Values>, String> {
     let mut values = pair.event_values();
+    if let Some(local) = engine.backend.embedded(&indicators.indices) {
+        let take = |(values, full, room): &mut (Values, bool, usize), key: &KeyValue| {
+            *full |= !values.insert(&key.text()) || values.size() > *room;
+            !*full
+        };
+        let made = local.distinct(indicators.clone(), Arc::clone(&pair.value), (values, false, room), take);
+        let (values, full, _) = caught(made).await?.map_err(|error| error.to_string())?;
+        return Ok((!full).then_some(values));
+    }
     let mut request = AggregateRequest::new(indicators.clone(), Arc::from([Arc::clone(&pair.value)]));
     loop {
         let page = caught(engine.backend.aggregate(request.clone())).await?;
