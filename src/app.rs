@@ -23,7 +23,7 @@ use crate::backend::{Backend, SearchOptions};
 use crate::base::clock::Clock;
 use crate::base::limits::DELIVERIES_DAYS;
 use crate::config::{ByteSize, Capped, Config, TimeSpan};
-use crate::engine::{CapBehaviour, Engine, Settings, Trigger};
+use crate::engine::{CapBehaviour, Engine, Settings, Timeouts, Trigger};
 use crate::rule::cache::CacheDir;
 use crate::rule::load::files::{Sources, load_sources, with_exceptions};
 use crate::rule::model::Rule;
@@ -178,6 +178,7 @@ impl App {
             event_clock: mode.event_clock,
             trigger: mode.trigger,
             timeout: config.schedule.execution_timeout.duration(),
+            timeouts: self.timeouts(),
             ..Settings::default()
         };
         if let Some((state, alerts)) = self.kept_on_cluster()? {
@@ -185,6 +186,15 @@ impl App {
             return Ok(Engine::open(self.backend()?, state, alerts, clock, settings).await?);
         }
         Ok(Engine::new(self.backend()?, self.state()?, Arc::clone(&self.clock), settings)?)
+    }
+
+    /// Which rules have a time-out of their own.
+    fn timeouts(&self) -> Timeouts {
+        if self.config.rules.overrides.iter().all(|change| change.execution_timeout.is_none()) {
+            return Timeouts::default();
+        }
+        let rules = self.config.rules.clone();
+        Timeouts(Some(Arc::new(move |rule| rules.execution_timeout(rule).map(TimeSpan::duration))))
     }
 
     /// How what is late and what was missed is treated.

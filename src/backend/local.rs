@@ -413,6 +413,8 @@ mod tests {
             document: document.to_string(),
         };
         let record = ExecutionRecord {
+            timings: crate::store::state::Timings::default(),
+            sources: Vec::new(),
             rule_id: "r".into(),
             rule_name: "r".into(),
             rule_type: "query".into(),

@@ -50,6 +50,8 @@ pub const REJECTS_BEFORE_GIVING_UP: u64 = 1_000;
 pub const MAPPING_BYTES: u64 = 16 * 1024 * 1024;
 /// Hits of one page of a search by an execution.
 pub const PAGE_HITS: usize = 1_000;
+/// Most matched events that an entry of the execution log names.
+pub const LOGGED_SOURCES: usize = 100;
 /// Hits of one page that are counted and not read.
 pub const PAGE_PLACES: usize = 64 * 1024;
 /// How many times the cap of alerts an execution may have its rule's backlog may hold.

@@ -215,7 +215,7 @@ impl Command {
 
     /// Whether it works on stored events, so that `--backend URL` would have to mean something.
     pub fn needs_events(&self) -> bool {
-        matches!(self, Self::Ingest(_) | Self::Backfill(_) | Self::Store(_))
+        matches!(self, Self::Ingest(_) | Self::Store(_))
     }
 
     /// Whether it stays up, so that its log is worth more than warnings.

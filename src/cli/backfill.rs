@@ -1,5 +1,7 @@
 //! `tocsin backfill`: windows of the past.
 
+mod part;
+
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -13,6 +15,7 @@ use crate::base::intervals::Interval;
 use crate::engine::{Due, Trigger};
 use crate::schedule::lock::ServiceLock;
 use crate::store::state::{ExecutionRecord, Status};
+use part::Part;
 
 /// Most executions that are searched together.
 const TOGETHER: usize = 64;
@@ -20,7 +23,8 @@ const TOGETHER: usize = 64;
 /// Run rules over a stretch of the past, or fill every hole in their coverage
 ///
 /// Each rule runs at the slots it would have had, oldest first, through the same executions as the
-/// service. What was alerted before is not alerted again.
+/// service. What was alerted before is not alerted again. Where runners share the rules of a cluster
+/// it takes the rules over as a runner does, which those at work do not give up: stop them first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -49,7 +53,7 @@ pub struct BackfillArgs {
 /// arguments make no sense.
 pub fn run(args: BackfillArgs, context: &Context) -> Result<Outcome, CliError> {
     let range = range(args.from.as_deref(), args.to.as_deref(), context)?;
-    // Two that write one rule's ledger would undo each other's entries.
+    // Two that write one rule's ledger would undo each other's entries; on a cluster leases see to that.
     let _lock = ServiceLock::take(context.data_dir()).map_err(|error| {
         CliError::usage(error.to_string())
             .with_help("the running service fills holes by itself; stop it to backfill by hand")
@@ -83,13 +87,16 @@ fn execute(dues: Vec<Due>, context: &Context) -> Result<Outcome, CliError> {
     let mode = EngineMode { event_clock: clock == WindowClock::Event, trigger: Trigger::Backfill };
     let engine = context.block_on(context.app().engine(mode))??;
     let signals = context.signals()?.clone();
+    let mut part = Part::join(context, &engine, &dues)?;
     let mut writer = (!context.human()).then(|| context.records(COLUMNS));
     let (mut executions, mut alerts, mut failed) = (0u64, 0u64, 0u64);
     let progress = context.progress("backfill", Some(dues.len() as u64));
     for group in groups(dues) {
         if signals.stop().is_cancelled() {
+            part.leave();
             return Ok(Outcome::Interrupted);
         }
+        part.keep(&engine, &group)?;
         let records: Vec<ExecutionRecord> = context.block_on(engine.run(group))?;
         for record in &records {
             executions += 1;
@@ -106,6 +113,7 @@ fn execute(dues: Vec<Due>, context: &Context) -> Result<Outcome, CliError> {
         progress.advance(records.len() as u64);
     }
     drop(progress);
+    part.leave();
     match writer {
         Some(writer) => {
             writer.finish()?;

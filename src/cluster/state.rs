@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -283,8 +284,11 @@ impl ClusterState {
         if alerts.is_empty() {
             return Ok(());
         }
+        let begun = Instant::now();
         let mut created = self.alerts.create(alerts).await?.into_iter();
+        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         for execution in executions {
+            execution.record.timings.write_ms = took;
             let own: Vec<Created> = created.by_ref().take(execution.alerts.len()).collect();
             count(execution, own);
         }

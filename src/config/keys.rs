@@ -174,6 +174,7 @@ pub const KEYS: &[Key] = &[
     key("rules.override[].match.type", Kind::Text, None, "Rules of this type (`query`)."),
     key("rules.override[].match.severity", Kind::Choice(&["low", "medium", "high", "critical"]), None, "Rules of this severity."),
     key("rules.override[].enabled", Kind::Flag, None, "Run them, or do not, whatever their files say. Later overrides win."),
+    key("rules.override[].execution_timeout", Kind::Duration, None, "An execution that takes longer has failed, instead of `schedule.execution_timeout`. Later overrides win."),
     key("alerts.to", Kind::Texts, Some("[\"local\"]"), "Where alerts are written: `local`, and names of backends. What is meant for a cluster waits in the data folder until the cluster has it; a local copy is kept either way, and with `local` it is the one that `tocsin alerts` shows."),
     key("alerts.mode", Kind::Choice(&["own", "kibana", "external"]), Some("\"own\""), "How alerts are kept on a cluster: `own` in an index of tocsin's, behind a write alias; `kibana` in `.alerts-security.alerts-{space}`, where Kibana's Alerts page looks (`tocsin setup` checks that it can); `external` as `event.kind: alert` documents that a promotion rule of Kibana picks up (set `alerts.index` to a data stream such as `logs-tocsin.alerts-{space}`)."),
     key("alerts.index", Kind::Text, Some("\"tocsin-alerts-{space}\""), "Alias (or data stream) of alerts on a cluster; `{space}` stands for the space. With `alerts.mode = \"kibana\"` the name is Kibana's."),

@@ -250,6 +250,12 @@ impl RulesConfig {
             .next_back()
             .unwrap_or(rule.enabled)
     }
+
+    /// How long an execution of `rule` may take, where an override says so.
+    pub fn execution_timeout(&self, rule: &Rule) -> Option<TimeSpan> {
+        let changes = self.overrides.iter().filter(|change| change.matcher.matches(rule));
+        changes.filter_map(|change| change.execution_timeout).next_back()
+    }
 }
 
 /// A change to the rules that match.
@@ -262,6 +268,9 @@ pub struct RuleOverride {
     /// Run them, or not.
     #[serde(default)]
     pub enabled: Option<bool>,
+    /// How long an execution may take, instead of `schedule.execution_timeout`.
+    #[serde(default)]
+    pub execution_timeout: Option<TimeSpan>,
 }
 
 /// Which rules an override changes: those that have all that is named; an empty one matches every

@@ -3,16 +3,18 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use serde_json::Value;
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::Instant;
 
 use super::answer::{self, Answer, Broken};
 use super::auth::Auth;
+use super::carrier::{Astray, Carried, Carrier, Parcel};
 use super::error::{ElasticError, causes};
 use super::flavour::Flavour;
 use super::hosts::Hosts;
@@ -36,7 +38,7 @@ pub struct Client {
 struct Inner {
     options: Options,
     hosts: Hosts,
-    http: reqwest::Client,
+    way: Way,
     clock: Arc<dyn Clock>,
     budget: Semaphore,
     flavour: OnceCell<Arc<Flavour>>,
@@ -60,6 +62,12 @@ pub struct Traffic {
     pub bytes_sent: u64,
     /// Bytes of bodies read, after decompression.
     pub bytes_read: u64,
+}
+
+/// How requests reach the cluster.
+enum Way {
+    Http(reqwest::Client),
+    Carried(Arc<dyn Carrier>),
 }
 
 /// What went wrong in one attempt, and how safe it is to make another.
@@ -98,13 +106,24 @@ impl Client {
             }
             addresses.push(url.as_str().trim_end_matches('/').to_owned());
         }
-        let http = http(&options)?;
+        let way = Way::Http(http(&options)?);
+        Ok(Self::made(options, addresses, way, clock))
+    }
+
+    /// A client of the cluster to whose nodes `carrier` takes requests: addresses are names that it
+    /// knows, and nobody logs in.
+    pub fn carried(options: Options, carrier: Arc<dyn Carrier>, clock: Arc<dyn Clock>) -> Self {
+        let addresses = options.hosts.clone();
+        Self::made(options, addresses, Way::Carried(carrier), clock)
+    }
+
+    fn made(options: Options, addresses: Vec<String>, way: Way, clock: Arc<dyn Clock>) -> Self {
         let budget = Semaphore::new(options.concurrency.clamp(1, Semaphore::MAX_PERMITS));
-        Ok(Self {
+        Self {
             inner: Arc::new(Inner {
                 hosts: Hosts::new(addresses),
                 options,
-                http,
+                way,
                 clock,
                 budget,
                 flavour: OnceCell::new(),
@@ -112,7 +131,7 @@ impl Client {
                 bytes_sent: AtomicU64::new(0),
                 bytes_read: AtomicU64::new(0),
             }),
-        })
+        }
     }
 
     /// The cluster's name here.
@@ -261,6 +280,54 @@ impl Client {
         request: &Request,
         body: Option<&Sent>,
     ) -> Result<Answer, (ElasticError, Fault)> {
+        // Never closed, so there is no error to meet; without a permit the request still goes.
+        let permit = self.inner.budget.acquire().await.ok();
+        self.inner.sent.fetch_add(1, Ordering::Relaxed);
+        let sent = body.map_or(0, |body| body.bytes.len());
+        self.inner.bytes_sent.fetch_add(sent as u64, Ordering::Relaxed);
+        let Carried { status, retry_after, body } = match &self.inner.way {
+            Way::Http(http) => self.over_http(http, host, request, body).await?,
+            Way::Carried(carrier) => {
+                let parcel = Parcel {
+                    method: request.method,
+                    target: request.target(),
+                    body: body.map_or_else(Vec::new, |body| body.bytes.clone()),
+                };
+                carrier.carry(host, parcel).await.map_err(|astray| self.astray(host, astray))?
+            }
+        };
+        drop(permit);
+        let cluster = self.name().to_owned();
+        self.inner.bytes_read.fetch_add(body.len() as u64, Ordering::Relaxed);
+        if (200..300).contains(&status) || request.accepted.contains(&status) {
+            if request.method != Method::Head && !answer::looks_like_json(&body) {
+                let text = String::from_utf8_lossy(&body);
+                return Err((answer::not_a_cluster(&cluster, host, status, &text), Fault::Final));
+            }
+            return Ok(Answer { status, body, cluster, path: request.path.clone() });
+        }
+        let error = answer::refused(&cluster, host, status, &body);
+        // Shards that are away do not come back within a pause; a cluster that starts does.
+        let shards = error
+            .refusal()
+            .and_then(|refusal| refusal.kind.as_deref())
+            .is_some_and(|kind| kind.starts_with("search_phase") || kind.starts_with("no_shard_available"));
+        let fault = match status {
+            503 if shards => Fault::Final,
+            429 => Fault::Busy(retry_after),
+            502..=504 => Fault::Unavailable(retry_after),
+            _ => Fault::Final,
+        };
+        Err((error, fault))
+    }
+
+    async fn over_http(
+        &self,
+        http: &reqwest::Client,
+        host: &str,
+        request: &Request,
+        body: Option<&Sent>,
+    ) -> Result<Carried, (ElasticError, Fault)> {
         let cluster = self.name().to_owned();
         let timeout = request.timeout.unwrap_or(self.inner.options.request_timeout);
         let failed = |error: &reqwest::Error| self.failed(host, error, timeout);
@@ -280,7 +347,7 @@ impl Client {
             Method::Put => reqwest::Method::PUT,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let mut builder = self.inner.http.request(method, url.clone()).timeout(timeout);
+        let mut builder = http.request(method, url.clone()).timeout(timeout);
         builder = match &self.inner.options.auth {
             Auth::Basic { username, password } => builder.basic_auth(username, Some(password)),
             Auth::Bearer(token) => builder.bearer_auth(token),
@@ -320,11 +387,6 @@ impl Client {
             }
             builder = builder.body(body.bytes.clone());
         }
-        // Never closed, so there is no error to meet; without a permit the request still goes.
-        let permit = self.inner.budget.acquire().await.ok();
-        self.inner.sent.fetch_add(1, Ordering::Relaxed);
-        let sent = body.map_or(0, |body| body.bytes.len());
-        self.inner.bytes_sent.fetch_add(sent as u64, Ordering::Relaxed);
         let response = builder.send().await.map_err(|error| failed(&error))?;
         let status = response.status().as_u16();
         let wait = retry_after(response.headers().get(RETRY_AFTER));
@@ -341,28 +403,21 @@ impl Client {
                 Broken::Dropped(reason) => (ElasticError::Dropped { cluster, host, reason }, Fault::Lost),
             }
         })?;
-        drop(permit);
-        self.inner.bytes_read.fetch_add(body.len() as u64, Ordering::Relaxed);
-        if (200..300).contains(&status) || request.accepted.contains(&status) {
-            if request.method != Method::Head && !answer::looks_like_json(&body) {
-                let text = String::from_utf8_lossy(&body);
-                return Err((answer::not_a_cluster(&cluster, host, status, &text), Fault::Final));
+        Ok(Carried { status, retry_after: wait, body })
+    }
+
+    fn astray(&self, host: &str, astray: Astray) -> (ElasticError, Fault) {
+        let (cluster, host) = (self.name().to_owned(), host.to_owned());
+        match astray {
+            Astray::NotSent => {
+                let reason = "it was not reached".to_owned();
+                (ElasticError::Unreachable { cluster, host, reason }, Fault::NotSent)
             }
-            return Ok(Answer { status, body, cluster, path: request.path.clone() });
+            Astray::Lost => {
+                let reason = "the connection ended".to_owned();
+                (ElasticError::Dropped { cluster, host, reason }, Fault::Lost)
+            }
         }
-        let error = answer::refused(&cluster, host, status, &body);
-        // Shards that are away do not come back within a pause; a cluster that starts does.
-        let shards = error
-            .refusal()
-            .and_then(|refusal| refusal.kind.as_deref())
-            .is_some_and(|kind| kind.starts_with("search_phase") || kind.starts_with("no_shard_available"));
-        let fault = match status {
-            503 if shards => Fault::Final,
-            429 => Fault::Busy(wait),
-            502..=504 => Fault::Unavailable(wait),
-            _ => Fault::Final,
-        };
-        Err((error, fault))
     }
 
     fn failed(&self, host: &str, error: &reqwest::Error, timeout: Duration) -> (ElasticError, Fault) {

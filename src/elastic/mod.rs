@@ -9,6 +9,7 @@
 
 mod answer;
 mod auth;
+mod carrier;
 mod client;
 mod error;
 pub mod flavour;
@@ -20,6 +21,7 @@ pub mod sigv4;
 
 pub use answer::Answer;
 pub use auth::Auth;
+pub use carrier::{Astray, Carried, Carrier, Parcel};
 pub use client::{Client, Traffic};
 pub use error::{ElasticError, Refusal};
 pub use flavour::{Flavour, Product, Version};

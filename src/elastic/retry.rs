@@ -14,6 +14,9 @@ pub struct RetryPolicy {
     pub first_pause: Duration,
     /// Longest pause.
     pub longest_pause: Duration,
+    /// Whether pauses are drawn, so that many clients do not come back together; else each is as
+    /// long as it can be.
+    pub spread: bool,
 }
 
 impl Default for RetryPolicy {
@@ -23,6 +26,7 @@ impl Default for RetryPolicy {
             patience: Duration::from_secs(90),
             first_pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(10),
+            spread: true,
         }
     }
 }
@@ -40,7 +44,7 @@ impl RetryPolicy {
             .first_pause
             .saturating_mul(2_u32.saturating_pow(round.saturating_sub(1).min(16)))
             .min(self.longest_pause);
-        let drawn = whole.mul_f64(0.5 + draw() / 2.0);
+        let drawn = if self.spread { whole.mul_f64(0.5 + draw() / 2.0) } else { whole };
         // What it asked for is the least; a little more spreads the clients.
         asked.map_or(drawn, |asked| asked + drawn.min(asked / 10))
     }

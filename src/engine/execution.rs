@@ -1,6 +1,7 @@
 //! One execution: from the hits of a window to alerts.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tracing::Instrument as _;
 
@@ -35,6 +36,8 @@ pub(super) struct Task {
     pub backlog: bool,
     /// Events that are excepted, of rules whose candidates are events.
     pub excepted: Option<Arc<Filter>>,
+    /// [`Engine::era`] when it was planned.
+    pub era: u64,
 }
 
 /// What an execution leaves behind.
@@ -71,7 +74,7 @@ impl Engine {
     ) -> ExecutionCommit {
         let Task { due, uuid, log, .. } = &task;
         let (due, uuid, failing) = (due.clone(), Arc::clone(uuid), log.clone());
-        let (window, indices) = (task.plan.window, Arc::clone(&task.plan.request.indices));
+        let (window, indices, era) = (task.plan.window, Arc::clone(&task.plan.request.indices), task.era);
         let span = tracing::info_span!(
             "execution",
             rule = %due.rule.rule_id,
@@ -80,20 +83,22 @@ impl Engine {
             trigger = log.record.trigger,
         );
         let judging = self.judge(task, first).instrument(span);
-        let result = tokio::time::timeout(self.settings.timeout, judging).await;
+        let most = self.settings.timeout_of(&due.rule);
+        let result = tokio::time::timeout(most, judging).await;
         let judged = match result {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => Judged::nothing(failing.failed(error)),
             Err(_) => {
-                let error = format!("not finished within {} seconds", self.settings.timeout.as_secs());
+                let error = format!("not finished within {} seconds", most.as_secs());
                 Judged::nothing(failing.failed(error))
             }
         };
         let Judged { mut record, mut alerts, updates, kept, settled, mut memory } = judged;
         let turns = self.episodes(&due, &uuid, &mut record, &mut alerts, &updates, &mut memory).await;
-        let mut state = self.next_state(&due, &uuid, &record, Some(window));
+        let mut state = self.next_state(&due, &uuid, &record, Some(window), era);
         let survey = due.errand.as_ref().and_then(|errand| errand.survey);
-        if let Some(survey) = survey.filter(|_| record.status != Status::Failed) {
+        let searched = record.status != Status::Failed && era == self.era();
+        if let Some(survey) = survey.filter(|_| searched) {
             match self.survey(indices, survey).await {
                 Ok(changed) => reopen(&mut state.ledger, &changed, &due, survey),
                 // What arrived stays unlooked-at, so that the next survey looks further back.
@@ -122,7 +127,10 @@ impl Engine {
             return Ok(Judged::nothing(task.log.ended()));
         }
         let mut stages = Stages::new(self, &task).await?;
+        let begun = Instant::now();
         let found = kinds::find(self, &mut task, &plan, first, &mut stages).await?;
+        task.log.spent(begun, |timings| &mut timings.search_ms);
+        let begun = Instant::now();
         let no_index = || {
             let patterns = task.plan.request.indices.join(", ");
             (found.indices == 0).then(|| format!("no index matches `{patterns}`"))
@@ -132,7 +140,8 @@ impl Engine {
         }
         self.check_time_field(&mut task).await?;
         self.check_types(&mut task).await?;
-        let Finished { rule, mut sorted, suppressed, excepted } = stages.finish().await?;
+        let Finished { rule, mut sorted, suppressed, excepted, sources } = stages.finish().await?;
+        task.log.record.sources = sources;
         task.log.count(&sorted, task.plan.cap, self.settings.capped);
         task.log.record.suppressed = suppressed.suppressed;
         task.log.record.excepted = task.log.record.excepted.map(|_| excepted);
@@ -158,6 +167,7 @@ impl Engine {
         }
         let mut memory = found.memory.settle(&sorted.left_out);
         memory.extend(suppressed.memory);
+        task.log.spent(begun, |timings| &mut timings.process_ms);
         let record = task.log.ended();
         Ok(Judged { record, alerts, updates, kept: sorted.kept, settled: sorted.settled, memory })
     }
@@ -176,13 +186,15 @@ impl Engine {
         Ok(())
     }
 
-    /// The rule's state after an execution; `window` is what it searched.
+    /// The rule's state after an execution; `window` is what it searched. One during which the clock
+    /// was set back (see [`Engine::era`]) proves nothing.
     pub(super) fn next_state(
         &self,
         due: &Due,
         uuid: &Arc<str>,
         record: &ExecutionRecord,
         window: Option<Window>,
+        era: u64,
     ) -> RuleState {
         let before = self.rule_state(uuid);
         let failed = record.status == Status::Failed;
@@ -192,6 +204,9 @@ impl Engine {
         state.rule_id = due.rule.rule_id.to_string();
         state.status = record.status;
         state.failures = if failed { state.failures + 1 } else { 0 };
+        if era != self.era() {
+            return state;
+        }
         if matches!(trigger, Trigger::Scheduled | Trigger::Manual) {
             state.last_slot = Some(due.slot.timestamp_millis());
             state.last_to = searched.map(|window| window.to.timestamp_millis()).or(state.last_to);

@@ -27,5 +27,5 @@ pub use cap::CapBehaviour;
 pub use errand::{Errand, Survey};
 pub use plan::window;
 pub use run::{Due, Engine};
-pub use settings::{DEFAULT_INDEX, Settings, Trigger};
+pub use settings::{DEFAULT_INDEX, Settings, TimeoutOf, Timeouts, Trigger};
 pub mod ruletest;

@@ -9,7 +9,7 @@ use super::cap::{CapBehaviour, Sorted};
 use super::run::Due;
 use super::settings::Settings;
 use crate::base::window::{Window, iso_millis};
-use crate::store::state::{BacklogCounts, ExecutionRecord, Status};
+use crate::store::state::{BacklogCounts, ExecutionRecord, Status, Timings};
 
 /// The log entry of an execution while it runs.
 #[derive(Debug, Clone)]
@@ -20,6 +20,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn new(due: &Due, uuid: &Arc<str>, settings: &Settings, now: DateTime<Utc>) -> Self {
+        let late = u64::try_from((now - due.slot).num_milliseconds().max(0)).ok();
         let record = ExecutionRecord {
             rule_id: due.rule.rule_id.to_string(),
             rule_name: due.rule.name.clone(),
@@ -43,6 +44,8 @@ impl Log {
             clock: if settings.event_clock { "event" } else { "ingest" }.to_owned(),
             trigger: due.trigger(settings.trigger).as_str().to_owned(),
             backlog: BacklogCounts::default(),
+            timings: Timings { delay_ms: late.unwrap_or(0), ..Timings::default() },
+            sources: Vec::new(),
         };
         Self { record, begun: Instant::now() }
     }
@@ -54,6 +57,13 @@ impl Log {
 
     pub(super) fn warn(&mut self, text: impl Into<String>) {
         self.record.warnings.push(text.into());
+    }
+
+    /// Adds the time since `begun` to a part of the execution's.
+    pub(super) fn spent(&mut self, begun: Instant, part: impl FnOnce(&mut Timings) -> &mut u64) {
+        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let part = part(&mut self.record.timings);
+        *part = part.saturating_add(took);
     }
 
     /// Counts what became of the candidates.

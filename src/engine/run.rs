@@ -1,6 +1,7 @@
 //! All rules that are due together, in one search and one commit.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ use crate::store::state::{
 
 /// Executions that are ready are not held back longer than this by others of their group.
 const HOLD: Duration = Duration::from_secs(1);
+
+/// How long a clock that was set ahead is not trusted.
+const SUSPICION: Duration = Duration::from_hours(24);
 
 /// Longest delay of events that is waited for unless the configuration says so, ms.
 const SETTLE_MOST: i64 = 300_000;
@@ -84,8 +88,10 @@ pub struct Engine {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: Settings,
     rules: Mutex<HashMap<String, RuleState>>,
-    /// Since when the clock may be ahead, ms.
-    suspect: Mutex<Option<i64>>,
+    /// Since when the clock may be ahead: when that was noticed, and what it had shown, ms.
+    suspect: Mutex<Vec<(tokio::time::Instant, i64)>>,
+    /// How often the clock was set back.
+    era: AtomicU64,
     /// How long events of each index take to arrive.
     delays: Mutex<BTreeMap<Arc<str>, Delays>>,
     pub(super) clashes: Clashes,
@@ -120,6 +126,7 @@ impl Engine {
             settings,
             rules,
             suspect: Mutex::default(),
+            era: AtomicU64::new(0),
             delays: Mutex::default(),
             clashes: Clashes::default(),
             indicator_sets: Mutex::default(),
@@ -147,6 +154,7 @@ impl Engine {
             settings,
             rules,
             suspect: Mutex::default(),
+            era: AtomicU64::new(0),
             delays: Mutex::default(),
             clashes: Clashes::default(),
             indicator_sets: Mutex::default(),
@@ -205,7 +213,13 @@ impl Engine {
                 Err(commit) => book.ready(place, *commit),
             }
         }
+        let begun = Instant::now();
         let pages = self.first_pages(&tasks).await;
+        for ((_, task), page) in tasks.iter_mut().zip(&pages) {
+            if page.is_some() {
+                task.log.spent(begun, |timings| &mut timings.search_ms);
+            }
+        }
         for ((_, task), page) in tasks.iter().zip(&pages) {
             if let (Some(Ok(page)), true) = (page, task.due.errand.as_ref().is_some_and(|e| e.arrivals)) {
                 self.note_delays(&page.hits);
@@ -224,9 +238,10 @@ impl Engine {
     /// Plans an execution, or ends it where there is nothing to search.
     fn prepare(&self, mut due: Due, backlogs: &HashSet<String>) -> Result<Box<Task>, Box<ExecutionCommit>> {
         let uuid = due.rule.object_id(&self.settings.space);
+        let era = self.era();
         let mut log = Log::new(&due, &uuid, &self.settings, self.clock.now());
         let end = |record: ExecutionRecord| {
-            let state = Some(self.next_state(&due, &uuid, &record, None));
+            let state = Some(self.next_state(&due, &uuid, &record, None, era));
             Box::new(ExecutionCommit {
                 record,
                 alerts: Vec::new(),
@@ -282,7 +297,7 @@ impl Engine {
         if without.is_some() {
             due.plan = without;
         }
-        Ok(Box::new(Task { due, uuid, plan, log, backlog, excepted }))
+        Ok(Box::new(Task { due, uuid, plan, log, backlog, excepted, era }))
     }
 
     /// Takes rules (object id, signature id) over under a token: what another runner writes about
@@ -301,10 +316,17 @@ impl Engine {
         Ok(())
     }
 
+    /// Changes whenever the clock is set back: what an execution searches across such a moment is
+    /// not what its window says.
+    pub(super) fn era(&self) -> u64 {
+        self.era.load(Ordering::Relaxed)
+    }
+
     /// The clock was set back to `now`, or an installation starts: slots that seemed to have come
     /// have not, and what was searched while the clock may have been ahead is to be searched again.
     #[expect(clippy::iter_over_hash_type, reason = "each state by itself")]
     pub fn rewind(&self, now: DateTime<Utc>) {
+        self.era.fetch_add(1, Ordering::Relaxed);
         let now = now.timestamp_millis();
         for state in self.rules.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
             state.rewind(now);
@@ -314,17 +336,19 @@ impl Engine {
     /// The clock was set ahead after it showed `before`, rightly or not: what is proven from here
     /// on is noted as such, so that it can be taken back; `None`: it is right.
     pub fn suspect(&self, before: Option<DateTime<Utc>>) {
-        let before = before.map(|at| at.timestamp_millis());
         let mut suspect = self.suspect.lock().unwrap_or_else(PoisonError::into_inner);
-        *suspect = before.map(|at| suspect.map_or(at, |earlier| earlier.min(at)));
+        match before {
+            Some(at) => suspect.push((tokio::time::Instant::now(), at.timestamp_millis())),
+            None => suspect.clear(),
+        }
     }
 
-    /// Since when the clock may be ahead, ms; forgotten after a day in which it was not set back.
+    /// Since when the clock may be ahead, ms. Each time that it was set ahead is forgotten by itself,
+    /// after a day (by elapsed time, whatever the clock says) in which it was not set back.
     pub(super) fn suspected(&self) -> Option<i64> {
         let mut suspect = self.suspect.lock().unwrap_or_else(PoisonError::into_inner);
-        let day_ago = self.clock.now().timestamp_millis() - 24 * 3_600_000;
-        *suspect = suspect.filter(|at| *at > day_ago);
-        *suspect
+        suspect.retain(|(noticed, _)| noticed.elapsed() < SUSPICION);
+        suspect.iter().map(|(_, at)| *at).min()
     }
 
     /// Takes note of how long the events of a look for late ones took to arrive.
@@ -367,16 +391,22 @@ impl Engine {
         let starts = |task: &Task| task.due.plan.as_ref().is_some_and(kinds::first_page);
         let asking = tasks.iter().map(|(_, task)| task).filter(|task| starts(task));
         let requests: Vec<_> = asking.map(|task| task.plan.request.clone()).collect();
-        let mut pages = self.searched_together(requests).await.into_iter();
+        let most = tasks.iter().map(|(_, task)| self.settings.timeout_of(&task.due.rule)).max();
+        let most = most.unwrap_or(self.settings.timeout);
+        let mut pages = self.searched_together(requests, most).await.into_iter();
         tasks.iter().map(|(_, task)| if starts(task) { pages.next() } else { None }).collect()
     }
 
-    async fn searched_together(&self, requests: Vec<SearchRequest>) -> Vec<Result<HitPage, BackendError>> {
+    async fn searched_together(
+        &self,
+        requests: Vec<SearchRequest>,
+        most: Duration,
+    ) -> Vec<Result<HitPage, BackendError>> {
         if requests.is_empty() {
             return Vec::new();
         }
         let search = caught(self.backend.search_many(requests.clone()));
-        match tokio::time::timeout(self.settings.timeout, search).await {
+        match tokio::time::timeout(most, search).await {
             Ok(Ok(pages)) if pages.len() == requests.len() => return pages,
             Ok(Ok(pages)) => tracing::error!("{} searches, {} answers", requests.len(), pages.len()),
             Ok(Err(error)) => {
@@ -387,13 +417,12 @@ impl Engine {
         let mut pages = Vec::with_capacity(requests.len());
         for request in requests {
             let search = caught(self.backend.search(request));
-            pages.push(match tokio::time::timeout(self.settings.timeout, search).await {
+            pages.push(match tokio::time::timeout(most, search).await {
                 Ok(Ok(page)) => page,
                 Ok(Err(error)) => Err(BackendError::Failed(error)),
-                Err(_) => Err(BackendError::Failed(format!(
-                    "not finished within {} seconds",
-                    self.settings.timeout.as_secs()
-                ))),
+                Err(_) => {
+                    Err(BackendError::Failed(format!("not finished within {} seconds", most.as_secs())))
+                }
             });
         }
         pages
@@ -436,8 +465,15 @@ impl Engine {
     async fn write(&self, commits: Vec<ExecutionCommit>) -> Result<Vec<ExecutionRecord>, String> {
         let states: Vec<RuleState> = commits.iter().filter_map(|commit| commit.state.clone()).collect();
         let records = caught(self.state.commit(commits)).await?.map_err(|error| error.to_string())?;
+        // The clock may have been set right while this was on its way.
+        let now = self.suspected().is_none().then(|| self.clock.now().timestamp_millis());
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        rules.extend(states.into_iter().map(|state| (state.rule.clone(), state)));
+        rules.extend(states.into_iter().map(|mut state| {
+            if let Some(now) = now {
+                state.rewind(now);
+            }
+            (state.rule.clone(), state)
+        }));
         Ok(records)
     }
 }

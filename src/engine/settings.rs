@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::cap::CapBehaviour;
 use crate::base::limits::MAX_SIGNALS_CLUSTER;
+use crate::rule::model::Rule;
 
 /// Index patterns of a rule that names none: Kibana's default list.
 pub const DEFAULT_INDEX: [&str; 9] = [
@@ -75,6 +76,28 @@ pub struct Settings {
     pub trigger: Trigger,
     /// An execution that takes longer has failed.
     pub timeout: Duration,
+    /// Rules that may take longer, or must not take so long.
+    pub timeouts: Timeouts,
+}
+
+impl Settings {
+    /// How long an execution of `rule` may take.
+    pub fn timeout_of(&self, rule: &Rule) -> Duration {
+        self.timeouts.0.as_ref().and_then(|of| of(rule)).unwrap_or(self.timeout)
+    }
+}
+
+/// Which rules have a time-out of their own.
+#[derive(Clone, Default)]
+pub struct Timeouts(pub Option<Arc<TimeoutOf>>);
+
+/// The time-out of a rule, where it has one of its own.
+pub type TimeoutOf = dyn Fn(&Rule) -> Option<Duration> + Send + Sync;
+
+impl std::fmt::Debug for Timeouts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Timeouts").field(&self.0.is_some()).finish()
+    }
 }
 
 impl Default for Settings {
@@ -88,6 +111,7 @@ impl Default for Settings {
             default_index: DEFAULT_INDEX.iter().map(ToString::to_string).collect(),
             trigger: Trigger::Scheduled,
             timeout: Duration::from_mins(5),
+            timeouts: Timeouts::default(),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::alert::build::alert_id;
 use crate::alert::lookup::lookup;
 use crate::alert::rule_fields::RuleFields;
 use crate::backend::SortKey;
+use crate::base::limits::LOGGED_SOURCES;
 use crate::ecs::document::Document;
 use crate::ecs::mapping::Mapping;
 use crate::query::eval::Matcher;
@@ -43,6 +44,8 @@ pub(super) struct Stages<'e> {
     oldest: i64,
     /// Hits may be alerts, some of the rule's own among them.
     reads_alerts: bool,
+    /// Events that were matched, the first of them.
+    sources: Vec<String>,
 }
 
 impl<'e> Stages<'e> {
@@ -93,6 +96,7 @@ impl<'e> Stages<'e> {
             excepted: excepted.len() as u64,
             oldest,
             reads_alerts,
+            sources: Vec::new(),
         })
     }
 
@@ -121,6 +125,7 @@ impl<'e> Stages<'e> {
             (candidates, own, excepted)
         })
         .await?;
+        self.note(&candidates);
         let candidates = self.complete(candidates).await?;
         let ids = candidates.iter().map(|c| Arc::clone(&c.alert)).collect();
         let existing = caught(self.engine.alerts.existing(ids)).await?.map_err(|error| error.to_string())?;
@@ -144,6 +149,14 @@ impl<'e> Stages<'e> {
         };
         self.sorter.take(candidates, &existing);
         Ok(())
+    }
+
+    /// Takes note of which events candidates are made of.
+    fn note(&mut self, candidates: &[Candidate]) {
+        let documents = candidates.iter().flat_map(|candidate| candidate.evidence.documents());
+        let room = LOGGED_SOURCES.saturating_sub(self.sources.len());
+        self.sources
+            .extend(documents.take(room).map(|document| format!("{}/{}", document.index, document.id)));
     }
 
     /// Gives events the values that they have by their index's mapping (constants, aliases): as in
@@ -218,7 +231,7 @@ impl<'e> Stages<'e> {
                 }
             }
         }
-        Ok(Finished { rule: self.rule, sorted, suppressed, excepted: self.excepted })
+        Ok(Finished { rule: self.rule, sorted, suppressed, excepted: self.excepted, sources: self.sources })
     }
 }
 
@@ -272,6 +285,8 @@ pub(super) struct Finished {
     pub suppressed: Suppressed,
     /// How many candidates exceptions excepted.
     pub excepted: u64,
+    /// Events that were matched, the first of them.
+    pub sources: Vec<String>,
 }
 
 /// Whether a document is one of those that are excepted.

@@ -183,6 +183,10 @@ impl Scheduled<'_> {
             }
             Evaluation::ByWindow { .. } => {
                 let (slot, own) = self.answering(hole.from, last - own.to)?;
+                // Its time has not come: the clock was set back to before it.
+                if pending.is_none() && slot > last {
+                    return None;
+                }
                 let piece = Interval::new(hole.from, hole.until.min(ms(own.to) + 1));
                 let late = ledger.reopened.covers(Interval::new(piece.from, piece.from + 1));
                 let trigger = if late { Trigger::Late } else { Trigger::CatchUp };

@@ -24,6 +24,8 @@ use crate::store::state::{ExecutionRecord, RuleState, Status};
 const MISSED_TOGETHER: usize = 16;
 /// Missed slots of a rule that runs them in order, up to which its present waits for them.
 const IN_ORDER: i64 = 1_000;
+/// How often a missed slot of such a rule may fail before its present waits no longer.
+const IN_ORDER_REFUSALS: u32 = 5;
 /// Longest pause after a missed slot or window failed again.
 const LONGEST_PAUSE: i64 = 3_600_000;
 
@@ -175,7 +177,7 @@ impl Table {
             .entries
             .iter()
             .filter(|(id, _)| !self.running.contains_key(*id))
-            .filter_map(|(id, entry)| Some((entry.runs_at(entry.next?, self.policy), Arc::clone(id))))
+            .filter_map(|(id, entry)| Some((entry.present_at(self.policy)?, Arc::clone(id))))
             .filter(|(at, _)| *at <= now)
             .collect();
         ready.sort();
@@ -262,7 +264,7 @@ impl Table {
         }
         let idle = self.entries.iter().filter(|(id, _)| !self.running.contains_key(*id));
         idle.filter_map(|(_, entry)| {
-            let present = entry.next.map(|slot| entry.runs_at(slot, self.policy));
+            let present = entry.present_at(self.policy);
             let missed = entry.missed.then_some(now);
             let missed = [missed, entry.arrivals].into_iter().flatten().min();
             let missed = missed.map(|at| entry.not_before.map_or(at, |paused| at.max(paused)));
@@ -280,6 +282,18 @@ impl Entry {
 
     fn runs_at(&self, slot: DateTime<Utc>, policy: Policy) -> DateTime<Utc> {
         self.scheduled(policy).runs_at(slot)
+    }
+
+    /// When the next slot is to run: of a rule whose slots depend on those before, not while a missed
+    /// one waits to be tried again, unless that fails time after time.
+    fn present_at(&self, policy: Policy) -> Option<DateTime<Utc>> {
+        let at = self.runs_at(self.next?, policy);
+        let waits = self.missed && self.in_order() && self.refusals <= IN_ORDER_REFUSALS;
+        Some(self.not_before.filter(|_| waits).map_or(at, |paused| at.max(paused)))
+    }
+
+    fn in_order(&self) -> bool {
+        self.evaluation == Evaluation::ByWindow { ordered: true }
     }
 
     /// The rule's interval, ms; a cron expression counts as a minute.
@@ -318,8 +332,7 @@ impl Entry {
         let empty = Ledger::default();
         let slot = scheduled.due(last_slot(state), now).or(self.next)?;
         let owed = scheduled.present(state.map_or(&empty, |state| &state.ledger), slot, now);
-        let in_order = self.evaluation == Evaluation::ByWindow { ordered: true };
-        if in_order
+        if self.in_order()
             && self.not_before.is_none_or(|at| at <= now)
             && let Some(earlier) = state.and_then(|state| missed(&scheduled, state, Some(&owed), now))
             && (owed.slot - earlier.slot).num_milliseconds() / self.interval() <= IN_ORDER

@@ -35,7 +35,7 @@ pub use alerts::{AlertQuery, AlertRow, AlertUpdate, Lookup, StoredAlert, Workflo
 pub use backlog::BacklogEntry;
 pub use commit::{ExecutionCommit, LINGER};
 pub use ephemeral::EphemeralState;
-pub use executions::{BacklogCounts, ExecutionQuery, ExecutionRecord, Status};
+pub use executions::{BacklogCounts, ExecutionQuery, ExecutionRecord, Status, Timings};
 pub use forward::{Forward, Pending, Queue};
 pub use lease::{Lease, LeaseStore, Member, Version};
 pub use local::LocalState;

@@ -102,6 +102,8 @@ pub(crate) fn time(text: &str) -> DateTime<Utc> {
 
 pub(crate) fn record(id: &str, alerts: u64) -> ExecutionRecord {
     ExecutionRecord {
+        timings: tocsin::store::state::Timings::default(),
+        sources: Vec::new(),
         rule_id: "rule".into(),
         rule_name: "Rule".into(),
         rule_type: "query".into(),

@@ -15,7 +15,7 @@ use tocsin::base::clock::ManualClock;
 use tocsin::base::window::iso_millis;
 use tocsin::ecs::document::Document;
 use tocsin::ecs::mapping::Mapping;
-use tocsin::engine::{CapBehaviour, Due, Engine, Settings, Trigger};
+use tocsin::engine::{CapBehaviour, Due, Engine, Settings, Timeouts, Trigger};
 use tocsin::rule::exceptions::RuleExceptions;
 use tocsin::rule::load::{LoadedRule, toml};
 use tocsin::store::state::{AlertQuery, ExecutionQuery, ExecutionRecord, StateDb, Status, StoredAlert};
@@ -324,6 +324,9 @@ impl Backend for Treacherous {
         if format!("{:?}", request.filter).contains("break") {
             return Err(BackendError::Failed("asked to break".to_owned()));
         }
+        if format!("{:?}", request.filter).contains("slow") {
+            tokio::time::sleep(std::time::Duration::from_mins(1)).await;
+        }
         self.0.search(request).await
     }
 
@@ -353,6 +356,47 @@ fn a_rule_that_panics_or_fails_takes_no_other_with_it() {
     assert_eq!(records[1].error.as_deref(), Some("asked to break"));
     assert_eq!(counts(&records[2]), (3, 3, 0, 0));
     assert_eq!(engine.rule_state(&records[0].rule_uuid).unwrap().failures, 1);
+}
+
+#[test]
+fn a_rule_may_have_a_time_out_of_its_own() {
+    let mut house = House::new();
+    let state = house.state();
+    house.settings.timeout = std::time::Duration::from_mins(5);
+    house.settings.timeouts = Timeouts(Some(Arc::new(|rule| {
+        (&*rule.rule_id == "hasty").then_some(std::time::Duration::from_secs(10))
+    })));
+    let backend = Treacherous(MemoryBackend::new(events(3, noon()), Mapping::ecs()));
+    let engine = house.engine(backend, &state);
+    // The backend takes a minute.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let run = |id: &str| {
+        let rule = rule(id, "event.action:(x or slow)", "");
+        runtime.block_on(engine.run(vec![due(&rule, noon())])).remove(0)
+    };
+    assert_eq!(run("hasty").error.as_deref(), Some("not finished within 10 seconds"));
+    assert_eq!(counts(&run("patient")), (3, 3, 0, 0));
+}
+
+#[test]
+fn the_log_names_the_events_and_where_the_time_went() {
+    let house = House::new();
+    let rule = rule("r", "event.action:x", "max_signals = 1000");
+    let record = house.run(&events(150, noon()), vec![due(&rule, noon() - Duration::seconds(3))]).remove(0);
+    let names: HashSet<&String> = record.sources.iter().collect();
+    assert_eq!((record.candidates, names.len()), (147, 100), "the first hundred");
+    assert!(record.sources[0].starts_with("logs-test/"), "{}", record.sources[0]);
+    assert_eq!(record.timings.delay_ms, 3_000);
+    let document = tocsin::cluster::executions::document(&record, "default");
+    let metrics = &document["kibana.alert.rule.execution.metrics"];
+    assert_eq!(metrics["claim_to_start_duration_ms"], 3_000);
+    assert!(metrics["total_search_duration_ms"].is_u64() && metrics["total_indexing_duration_ms"].is_u64());
+    assert_eq!(document["tocsin.execution"]["sources"].as_array().unwrap().len(), 100);
+    for name in ["total_search_duration_ms", "total_indexing_duration_ms", "process_alerts_duration_ms"] {
+        let path = format!("kibana.alert.rule.execution.metrics.{name}");
+        assert!(metrics[name].is_u64() && tocsin::cluster::executions::mapped(&path), "{path}");
+    }
 }
 
 #[test]

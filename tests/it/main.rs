@@ -34,6 +34,7 @@ mod kql;
 mod lucene;
 mod nodes;
 mod notify;
+mod preview;
 mod query_specs;
 mod rule_checks;
 mod rule_types;

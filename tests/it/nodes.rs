@@ -12,6 +12,7 @@ use tocsin::elastic::{Client, Method, Options, Request};
 pub(crate) struct Node {
     /// `opensearch`, `opensearch3`, `es7`, `es8`, `es9`.
     pub(crate) name: String,
+    /// Its address; of a cluster of several nodes all of them, with `+` between.
     pub(crate) url: String,
 }
 
@@ -52,7 +53,12 @@ pub(crate) fn block<T>(future: impl Future<Output = T>) -> T {
 
 impl Node {
     pub(crate) fn client(&self) -> Client {
-        Client::new(Options::new(&self.name, vec![self.url.clone()]), Arc::new(SystemClock)).unwrap()
+        Client::new(Options::new(&self.name, self.urls()), Arc::new(SystemClock)).unwrap()
+    }
+
+    /// The addresses of all nodes of the cluster.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.url.split('+').map(str::to_owned).collect()
     }
 
     /// Sends a request that must succeed.
@@ -69,7 +75,9 @@ impl Node {
 
     /// The same under a name that the test makes its own.
     pub(crate) fn index_named(&self, name: String, mappings: &Value) -> Index {
-        let settings = json!({"number_of_shards": 2, "number_of_replicas": 0, "refresh_interval": "-1"});
+        let replicas = usize::from(self.urls().len() > 1);
+        let settings =
+            json!({"number_of_shards": 2, "number_of_replicas": replicas, "refresh_interval": "-1"});
         let body = json!({"settings": settings, "mappings": mappings});
         self.ask(Request::write(Method::Put, format!("/{name}")).json(&body));
         Index { node: self.clone(), name }

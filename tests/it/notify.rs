@@ -128,6 +128,8 @@ pub(crate) fn execution(alerts: Vec<AlertRow>) -> ExecutionCommit {
     let now = tocsin::base::window::iso_millis(SystemClock.now());
     ExecutionCommit {
         record: ExecutionRecord {
+            timings: tocsin::store::state::Timings::default(),
+            sources: Vec::new(),
             rule_id: "r".into(),
             rule_name: "Root login".into(),
             rule_type: "query".into(),

@@ -5,6 +5,7 @@ mod compat;
 mod gen_ecs;
 mod gen_recording;
 mod gen_sample;
+mod kill;
 mod licenses;
 mod node;
 mod run;
@@ -24,6 +25,7 @@ cargo xtask <command>
   scenarios [PRODUCT …]
                      the scenario suite and its table, on memory, store and these nodes (default: opensearch)
   sim [SEEDS]        the simulation of runners, faults drawn from so many seeds (default 500)
+  kill [SECONDS]     three runners on three real OpenSearch nodes, both killed at random (default 600)
   check              licences of dependencies, hygiene of the tree
   compat FOLDER      what becomes of each rule in a folder: compiled, ran, pushed down
   bench [B1 B2 …]    benchmarks, release build; results to the terminal
@@ -52,6 +54,7 @@ fn dispatch(command: &str, rest: &[String]) -> Result<()> {
         "node" => node::command(rest),
         "scenarios" => run::scenarios(rest),
         "sim" => run::simulate(rest.first().map_or("500", String::as_str)),
+        "kill" => kill::run(rest.first().map_or("600", String::as_str)),
         "check" => check::run(&root()),
         "compat" => compat::run(rest),
         "bench" => run::bench(rest),

@@ -8,13 +8,18 @@ use anyhow::{Context, Result, bail};
 use crate::node::Nodes;
 use crate::{check, root};
 
+/// Seeds of the simulation that CI runs.
+const CI_SEEDS: &str = "500";
+/// How long runners and nodes are killed in CI, s.
+const CI_KILL_SECONDS: &str = "60";
+
 /// Runs one step, its output going to the terminal; says how long it took.
 fn step(name: &str, program: &str, arguments: &[&str]) -> Result<()> {
     step_with(name, program, arguments, &[])
 }
 
 /// The same with variables in its environment.
-fn step_with(name: &str, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
+pub fn step_with(name: &str, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
     println!("\n── {name}: {program} {}", arguments.join(" "));
     let start = Instant::now();
     let status = Command::new(program)
@@ -35,7 +40,8 @@ fn step_with(name: &str, program: &str, arguments: &[&str], variables: &[(&str, 
 }
 
 /// Everything a change must pass. `quick` leaves out format, checks and clippy. Tests that need a
-/// cluster run on OpenSearch 2, and on every product in CI or with `all_nodes`.
+/// cluster run on OpenSearch 2, and on every product in CI or with `all_nodes`. CI runs the simulation
+/// over many seeds besides.
 pub fn test(quick: bool, all_nodes: bool) -> Result<()> {
     let start = Instant::now();
     let in_ci = std::env::var_os("TOCSIN_REQUIRE_SHARED").is_some();
@@ -65,6 +71,10 @@ pub fn test(quick: bool, all_nodes: bool) -> Result<()> {
             variables.push(("TOCSIN_REQUIRE_NODES", "1"));
         }
         step_with("tests", "cargo", &["test", "--workspace", "--locked", "--no-fail-fast"], &variables)?;
+    }
+    if in_ci {
+        simulate(CI_SEEDS)?;
+        crate::kill::run(CI_KILL_SECONDS)?;
     }
     step("shipped rules", "cargo", &["run", "--quiet", "--locked", "--", "rules", "check", "rules"])?;
     step("rule tests", "cargo", &["run", "--quiet", "--locked", "--", "test", "rules"])?;
@@ -111,13 +121,18 @@ pub fn scenarios(products: &[String]) -> Result<()> {
     )
 }
 
-/// The simulation of runners over so many seeds, built with optimisation.
+/// The simulation of runners over so many seeds. This package alone is built with optimisation: its
+/// dependencies are those of the other tests.
 pub fn simulate(seeds: &str) -> Result<()> {
     step_with(
         "simulation",
         "cargo",
-        &["test", "--profile", "sim", "--locked", "--test", "it", "--", "sim::", "--nocapture"],
-        &[("TOCSIN_SIM_SEEDS", seeds)],
+        &["test", "--locked", "--test", "it", "--", "sim::whatever", "--nocapture"],
+        &[
+            ("TOCSIN_SIM_SEEDS", seeds),
+            ("CARGO_PROFILE_DEV_OPT_LEVEL", "2"),
+            ("CARGO_PROFILE_DEV_DEBUG", "false"),
+        ],
     )
 }
 

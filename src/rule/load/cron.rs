@@ -1,4 +1,5 @@
-//! Whether a cron expression is one: five POSIX fields or one of the `@` names.
+//! Whether a cron expression is one: five POSIX fields, six with seconds first, or one of the `@`
+//! names.
 
 /// Names of months, January first.
 const MONTHS: [&str; 12] =
@@ -22,9 +23,17 @@ pub(super) fn check(expression: &str) -> Result<(), String> {
         };
     }
     let fields: Vec<&str> = expression.split_ascii_whitespace().collect();
-    let [minute, hour, day, month, weekday] = fields.as_slice() else {
-        return Err(format!("a cron expression has five fields, this one has {}", fields.len()));
+    let (second, [minute, hour, day, month, weekday]) = match fields.as_slice() {
+        [minute, hour, day, month, weekday] => ("0", [minute, hour, day, month, weekday]),
+        [second, minute, hour, day, month, weekday] => (*second, [minute, hour, day, month, weekday]),
+        other => {
+            return Err(format!(
+                "a cron expression has five fields, or six with seconds first; this one has {}",
+                other.len()
+            ));
+        }
     };
+    field("second", second, 0, 59, &[], 0)?;
     field("minute", minute, 0, 59, &[], 0)?;
     field("hour", hour, 0, 23, &[], 0)?;
     field("day of month", day, 1, 31, &[], 0)?;
@@ -78,9 +87,16 @@ mod tests {
 
     #[test]
     fn reads_posix_fields() {
-        for good in
-            ["*/5 * * * *", "0 9 * * mon-fri", "0 0 1,15 jan-mar/2 7", "@daily", "@Hourly", "5-10/2 0 * * 0"]
-        {
+        for good in [
+            "*/5 * * * *",
+            "0 9 * * mon-fri",
+            "0 0 1,15 jan-mar/2 7",
+            "@daily",
+            "@Hourly",
+            "5-10/2 0 * * 0",
+            "*/15 * * * * *",
+            "30 0 9 * * mon-fri",
+        ] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
         for bad in [
@@ -92,7 +108,8 @@ mod tests {
             "a * * * *",
             "5-1 * * * *",
             "@often",
-            "* * * * * *",
+            "60 * * * * *",
+            "* * * * * * *",
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }

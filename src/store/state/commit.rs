@@ -79,6 +79,7 @@ fn write_execution(
     queued: &mut usize,
 ) -> Result<ExecutionRecord, StateError> {
     let ExecutionCommit { mut record, alerts, updates, state, kept, settled, memory, turns } = execution;
+    let begun = Instant::now();
     for alert in &alerts {
         if super::alerts::insert(c, alert)? {
             queue(c, targets, &alert.id, &Forward::Create)?;
@@ -88,6 +89,7 @@ fn write_execution(
             record.duplicates += 1;
         }
     }
+    record.timings.write_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     for update in &updates {
         super::alerts::update(c, update)?;
         queue(c, targets, &update.id, &Forward::Update { fields: update.fields.clone() })?;

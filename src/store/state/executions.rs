@@ -57,6 +57,19 @@ pub struct BacklogCounts {
     pub expired: u64,
 }
 
+/// Where the time of an execution went, ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Timings {
+    /// From when it was due until it started.
+    pub delay_ms: u64,
+    /// Searching; rules that are searched together share the search's time.
+    pub search_ms: u64,
+    /// Making alerts of what was found.
+    pub process_ms: u64,
+    /// Writing alerts; executions that are written together share it.
+    pub write_ms: u64,
+}
+
 /// One execution, as the log keeps it and machine output shows it.
 ///
 /// `candidates == alerts + duplicates + suppressed + excepted + capped`.
@@ -107,6 +120,14 @@ pub struct ExecutionRecord {
     pub trigger: String,
     /// The backlog of capped candidates.
     pub backlog: BacklogCounts,
+    /// Where its time went.
+    #[serde(default)]
+    pub timings: Timings,
+    /// Events it matched, `index/id`, the first [`LOGGED_SOURCES`] of them.
+    ///
+    /// [`LOGGED_SOURCES`]: crate::base::limits::LOGGED_SOURCES
+    #[serde(default)]
+    pub sources: Vec<String>,
 }
 
 /// Which executions are asked for; the default asks for all, newest first.

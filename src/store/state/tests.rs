@@ -22,6 +22,8 @@ pub(super) fn alert(id: &str, rule: &str, ms: i64) -> AlertRow {
 
 fn record(rule: &str, alerts: u64) -> ExecutionRecord {
     ExecutionRecord {
+        timings: crate::store::state::Timings::default(),
+        sources: Vec::new(),
         rule_id: rule.into(),
         rule_name: rule.into(),
         rule_type: "query".into(),

@@ -32,6 +32,7 @@ fn request(index: &str, query: &str) -> SearchRequest {
 
 fn backend(url: &str) -> ClusterBackend {
     let retry = RetryPolicy {
+        spread: true,
         rounds: 2,
         patience: Duration::from_millis(200),
         first_pause: Duration::from_millis(10),

@@ -12,6 +12,7 @@ use super::server::{Asked, Reply, Server};
 /// Quick pauses, so that a test does not wait.
 fn quick() -> RetryPolicy {
     RetryPolicy {
+        spread: true,
         rounds: 3,
         patience: Duration::from_secs(2),
         first_pause: Duration::from_millis(10),

@@ -65,6 +65,7 @@ fn reply(asked: &Asked, eql: &Reply) -> Reply {
 fn ran(eql: Reply) -> (usize, tocsin::store::state::ExecutionRecord, Vec<Asked>) {
     let server = Server::start(move |asked, _| reply(asked, &eql));
     let retry = RetryPolicy {
+        spread: true,
         rounds: 1,
         patience: Duration::from_secs(2),
         first_pause: Duration::from_millis(1),

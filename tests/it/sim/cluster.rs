@@ -1,311 +1,349 @@
-//! The store that runners share, as a model of an index with optimistic concurrency: alerts are
-//! created before the state that speaks of them, and anything may go wrong between two writes.
+//! A cluster as a model: documents under ids with versions, conditional writes, searches over what
+//! was written. It answers the requests that the production code sends, and no others.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
-use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use tocsin::store::state::{
-    AlertQuery, AlertRow, AlertSink, AlertUpdate, BacklogEntry, Created, ExecutionCommit, ExecutionQuery,
-    ExecutionRecord, Lease, LeaseStore, Lookup, Member, RuleState, StateError, StateStore, StoredAlert,
-    Version, WorkflowStatus,
-};
+use serde_json::{Value, json};
 
-use super::world::{Bug, Port};
+/// A stored document.
+struct Stored {
+    raw: String,
+    source: Value,
+    seq_no: i64,
+}
 
-/// What the store holds.
+/// The field of an alert that names its rule.
+const RULE: &str = "kibana.alert.rule.uuid";
+
+/// One index.
+#[derive(Default)]
+struct Index {
+    documents: BTreeMap<String, Stored>,
+    /// Ids by what a document of the state index is and of which rule; of alerts by their rule.
+    groups: BTreeMap<(String, String), BTreeSet<String>>,
+}
+
+/// What a write is to do.
+pub(super) struct Item {
+    pub action: &'static str,
+    pub index: String,
+    pub id: String,
+    condition: Option<i64>,
+    body: Option<String>,
+}
+
+/// What the cluster holds.
 #[derive(Default)]
 pub(super) struct Cluster {
-    pub alerts: BTreeMap<Arc<str>, AlertRow>,
-    pub states: HashMap<String, RuleState>,
-    backlog: BTreeMap<(String, i64, Arc<str>), BacklogEntry>,
-    memory: HashMap<String, HashMap<String, String>>,
-    members: BTreeMap<Arc<str>, Member>,
-    leases: BTreeMap<u32, (Lease, i64)>,
+    indices: HashMap<String, Index>,
+    seq_no: i64,
     pub executions: u64,
     /// What must never happen.
     pub violations: Vec<String>,
-    /// The highest token each rule was claimed under.
-    claimed: HashMap<String, i64>,
+    /// What the execution log says of each rule.
+    pub log: BTreeMap<String, Vec<String>>,
 }
 
-pub(super) type Shared = Arc<Mutex<Cluster>>;
-
-fn lost() -> StateError {
-    StateError::Undone("no answer".into())
+/// A field of a document, whose names are whole or nested.
+fn field<'v>(source: &'v Value, name: &str) -> Option<&'v Value> {
+    source.get(name).or_else(|| {
+        let (head, rest) = name.split_once('.')?;
+        field(source.get(head)?, rest)
+    })
 }
 
-fn refused() -> StateError {
-    StateError::Undone("429 too many requests".into())
+fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    field(value, name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The one entry of an object.
+fn only(value: &Value) -> (&str, &Value) {
+    let (name, value) = value.as_object().and_then(|object| object.iter().next()).expect("an entry");
+    (name, value)
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice)
+}
+
+/// Whether a document satisfies a query.
+fn holds(query: &Value, id: &str, source: &Value) -> bool {
+    let any = |found: &Value, wanted: &dyn Fn(&Value) -> bool| list(found).iter().any(wanted);
+    let (kind, what) = only(query);
+    match kind {
+        "bool" => what.as_object().unwrap().iter().all(|(clause, queries)| {
+            let mut holding = list(queries).iter().map(|query| holds(query, id, source));
+            match clause.as_str() {
+                "filter" => holding.all(|holds| holds),
+                "must_not" => !holding.any(|holds| holds),
+                "should" => holding.any(|holds| holds),
+                "minimum_should_match" => true,
+                other => panic!("the model knows no `{other}`"),
+            }
+        }),
+        "ids" => what["values"].as_array().unwrap().iter().any(|wanted| wanted == id),
+        "exists" => field(source, what["field"].as_str().unwrap()).is_some_and(|found| !found.is_null()),
+        "term" | "terms" | "prefix" | "range" => {
+            let (name, wanted) = only(what);
+            let Some(found) = field(source, name) else { return false };
+            match kind {
+                "term" => any(found, &|one| one == wanted),
+                "terms" => any(found, &|one| list(wanted).contains(one)),
+                "prefix" => {
+                    any(found, &|one| one.as_str().unwrap_or_default().starts_with(wanted.as_str().unwrap()))
+                }
+                _ => wanted.as_object().unwrap().iter().all(|(bound, end)| {
+                    any(found, &|one| match bound.as_str() {
+                        "gte" => one.as_str() >= end.as_str(),
+                        "lte" => one.as_str() <= end.as_str(),
+                        other => panic!("the model knows no `{other}`"),
+                    })
+                }),
+            }
+        }
+        other => panic!("the model knows no query `{other}`"),
+    }
+}
+
+fn order(a: &Value, b: &Value) -> std::cmp::Ordering {
+    match (a.as_i64(), b.as_i64()) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        _ => a.as_str().cmp(&b.as_str()),
+    }
+}
+
+impl Index {
+    fn group(source: &Value) -> (String, String) {
+        match source.get(RULE).and_then(Value::as_str) {
+            Some(rule) => (RULE.to_owned(), rule.to_owned()),
+            None => (text(source, "type").to_owned(), text(source, "rule").to_owned()),
+        }
+    }
+
+    fn put(&mut self, id: &str, raw: String, source: Value, seq_no: i64) {
+        self.remove(id);
+        self.groups.entry(Self::group(&source)).or_default().insert(id.to_owned());
+        self.documents.insert(id.to_owned(), Stored { raw, source, seq_no });
+    }
+
+    fn remove(&mut self, id: &str) -> bool {
+        let Some(old) = self.documents.remove(id) else { return false };
+        if let Some(ids) = self.groups.get_mut(&Self::group(&old.source)) {
+            ids.remove(id);
+        }
+        true
+    }
+
+    /// The documents that a query asks for; ids, type and rule narrow it down first.
+    fn matching(&self, query: &Value) -> Vec<(&String, &Stored)> {
+        let filters = query.pointer("/bool/filter").map(list).unwrap_or_default();
+        let term = |name: &str| {
+            filters.iter().find_map(|filter| filter.get("term")?.get(name)?.as_str()).map(str::to_owned)
+        };
+        let found: Vec<(&String, &Stored)> = if let Some(ids) = query.pointer("/ids/values") {
+            list(ids).iter().filter_map(|id| self.documents.get_key_value(id.as_str()?)).collect()
+        } else if let Some(rule) = filters.iter().find_map(|filter| {
+            let either = filter.pointer("/bool/should").map(list).unwrap_or_default();
+            either.iter().find_map(|one| one.get("term")?.get(RULE)?.as_str())
+        }) {
+            let ids = self.groups.get(&(RULE.to_owned(), rule.to_owned()));
+            ids.into_iter().flatten().filter_map(|id| self.documents.get_key_value(id)).collect()
+        } else if let Some(kind) = term("type") {
+            let groups = match term("rule") {
+                Some(rule) => {
+                    let one = (kind, rule);
+                    self.groups.range((Bound::Included(one.clone()), Bound::Included(one)))
+                }
+                None => {
+                    let (from, to) = ((kind.clone(), String::new()), (format!("{kind}\u{1}"), String::new()));
+                    self.groups.range((Bound::Included(from), Bound::Excluded(to)))
+                }
+            };
+            groups.flat_map(|(_, ids)| ids).filter_map(|id| self.documents.get_key_value(id)).collect()
+        } else {
+            self.documents.iter().collect()
+        };
+        found.into_iter().filter(|(id, stored)| holds(query, id, &stored.source)).collect()
+    }
+}
+
+/// The writes of a bulk request to `index`.
+pub(super) fn items(index: &str, body: &[u8]) -> Vec<Item> {
+    let mut lines = std::str::from_utf8(body).unwrap().lines();
+    let mut items = Vec::new();
+    while let Some(line) = lines.next() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let (action, what) = only(&line);
+        let action =
+            ["create", "index", "update", "delete"].into_iter().find(|name| *name == action).unwrap();
+        items.push(Item {
+            action,
+            index: what.get("_index").and_then(Value::as_str).unwrap_or(index).to_owned(),
+            id: what["_id"].as_str().unwrap().to_owned(),
+            condition: what.get("if_seq_no").and_then(Value::as_i64),
+            body: (action != "delete").then(|| lines.next().unwrap().to_owned()),
+        });
+    }
+    items
+}
+
+/// A write that was turned away because of load.
+pub(super) fn busy(item: &Item) -> Value {
+    let error = json!({"type": "es_rejected_execution_exception", "reason": "the queue is full"});
+    json!({item.action: {"_id": item.id, "status": 429, "error": error}})
 }
 
 impl Cluster {
-    fn stale(&self, commit: &ExecutionCommit) -> bool {
-        let Some(state) = &commit.state else { return false };
-        self.states.get(&state.rule).is_some_and(|stored| stored.fence > state.fence)
-    }
-
-    fn create(&mut self, alerts: &[AlertRow]) -> u64 {
-        let mut new = 0;
-        for alert in alerts {
-            if !self.alerts.contains_key(&alert.id) {
-                new += 1;
-                self.alerts.insert(Arc::clone(&alert.id), alert.clone());
+    /// Does one write, and says what became of it. With `blind`, conditions are not looked at.
+    pub(super) fn write(&mut self, item: &Item, blind: bool) -> Value {
+        let answer = |status: u16, seq_no: i64| json!({item.action: {"_id": item.id, "status": status, "_seq_no": seq_no, "_primary_term": 1}});
+        let conflict = || {
+            let error = json!({"type": "version_conflict_engine_exception", "reason": "another version"});
+            json!({item.action: {"_id": item.id, "status": 409, "error": error}})
+        };
+        let index = self.indices.entry(item.index.clone()).or_default();
+        let there = index.documents.get(&item.id);
+        let fits = match (item.condition, item.action) {
+            (Some(seq_no), _) => there.is_some_and(|stored| stored.seq_no == seq_no),
+            (None, "create") => there.is_none(),
+            (None, _) => true,
+        };
+        if !fits && !blind {
+            return conflict();
+        }
+        self.seq_no += 1;
+        if item.action == "delete" {
+            return answer(if index.remove(&item.id) { 200 } else { 404 }, self.seq_no);
+        }
+        let raw = item.body.clone().unwrap();
+        let mut source: Value = serde_json::from_str(&raw).unwrap();
+        if item.action == "update" {
+            let Some(there) = there else { return answer(404, 0) };
+            let mut merged = there.source.clone();
+            let Value::Object(changes) = source["doc"].take() else { panic!("a partial document") };
+            merged.as_object_mut().unwrap().extend(changes);
+            let raw = merged.to_string();
+            index.put(&item.id, raw, merged, self.seq_no);
+            return answer(200, self.seq_no);
+        }
+        if text(&source, "type") == "rule" {
+            let fence = |source: &Value| source.pointer("/payload/fence").and_then(Value::as_i64);
+            if there.and_then(|there| fence(&there.source)) > fence(&source) {
+                let rule = text(&source, "payload.rule_id");
+                self.violations.push(format!("`{rule}` was written under a stale token"));
             }
         }
-        new
-    }
-
-    fn finish(&mut self, commit: &ExecutionCommit) {
-        let uuid = &commit.record.rule_uuid;
-        for id in &commit.settled {
-            self.backlog.retain(|(rule, _, alert), _| rule != uuid || alert != id);
-        }
-        for entry in &commit.kept {
-            let there = self.backlog.keys().any(|(rule, _, alert)| rule == uuid && *alert == entry.alert);
-            if !there {
-                let key = (uuid.clone(), entry.position, Arc::clone(&entry.alert));
-                self.backlog.insert(key, entry.clone());
-            }
-        }
-        let memory = self.memory.entry(uuid.clone()).or_default();
-        for change in &commit.memory {
-            match &change.value {
-                Some(value) => memory.insert(change.key.clone(), value.clone()),
-                None => memory.remove(&change.key),
+        if item.index.starts_with("tocsin-executions") {
+            self.executions += 1;
+            let count = |name: &str| {
+                source.pointer(&format!("/tocsin_record/{name}")).and_then(Value::as_u64).unwrap_or_default()
             };
-        }
-        if let Some(state) = &commit.state {
-            let claimed = self.claimed.get(&state.rule).copied().unwrap_or(0);
-            if state.fence < claimed {
-                self.violations.push(format!("`{}` was written under a stale token", state.rule_id));
+            let sum: u64 =
+                ["alerts", "duplicates", "suppressed", "excepted", "capped"].map(count).iter().sum();
+            if count("candidates") != sum {
+                self.violations.push(format!("candidates do not add up: {}", source["tocsin_record"]));
             }
-            self.states.insert(state.rule.clone(), state.clone());
+            let said = |name: &str| source.pointer(&format!("/tocsin_record/{name}")).map(Value::to_string);
+            let line = [
+                "started_at",
+                "slot",
+                "trigger",
+                "status",
+                "alerts",
+                "duplicates",
+                "suppressed",
+                "from",
+                "to",
+                "error",
+            ]
+            .map(|name| said(name).unwrap_or_default());
+            let log = self.log.entry(said("rule_id").unwrap_or_default().replace('"', "")).or_default();
+            log.push(line.join("  "));
+            // Nobody reads the log here: that it was written once is enough.
+            index.put(&item.id, String::new(), Value::Null, self.seq_no);
+        } else {
+            index.put(&item.id, raw, source, self.seq_no);
         }
-        self.executions += 1;
-    }
-}
-
-/// Writes one execution; the answers' fate is the caller's.
-async fn write(port: &Port, commit: &ExecutionCommit) -> Result<ExecutionRecord, StateError> {
-    let bug = port.world.bug;
-    let fenced = || StateError::Fenced { rule: commit.record.rule_id.clone() };
-    let mut record = commit.record.clone();
-    if port.world.cluster().stale(commit) && bug != Bug::TokensIgnored {
-        return Err(fenced());
-    }
-    if bug == Bug::WritesForgotten && port.world.draw(10) {
-        return Ok(record);
-    }
-    let part = port.world.take_partial();
-    {
-        let mut cluster = port.world.cluster();
-        let alerts = match bug {
-            Bug::CoverageWithoutAlerts if port.world.draw(20) => &[][..],
-            _ => &commit.alerts,
-        };
-        let until = if part { alerts.len() / 2 } else { alerts.len() };
-        let new = cluster.create(&alerts[..until]);
-        record.duplicates += record.alerts - new.min(record.alerts);
-        record.alerts = new;
-    }
-    if part {
-        return Err(lost());
-    }
-    // Whoever is to die in the middle of a write dies here: alerts are there, their state is not.
-    port.write_begun().await;
-    port.latency().await;
-    if port.world.cluster().stale(commit) && bug != Bug::TokensIgnored {
-        return Err(fenced());
-    }
-    port.world.cluster().finish(commit);
-    Ok(record)
-}
-
-#[async_trait]
-impl StateStore for Port {
-    async fn rule_states(&self) -> Result<HashMap<String, RuleState>, StateError> {
-        self.pass().await;
-        Ok(self.world.cluster().states.clone())
+        answer(201, self.seq_no)
     }
 
-    async fn backlog_rules(&self) -> Result<HashSet<String>, StateError> {
-        self.pass().await;
-        Ok(self.world.cluster().backlog.keys().map(|(rule, ..)| rule.clone()).collect())
-    }
-
-    async fn backlog(&self, rule: &str) -> Result<Vec<BacklogEntry>, StateError> {
-        self.pass().await;
-        let cluster = self.world.cluster();
-        Ok(cluster
-            .backlog
+    /// Answers a search.
+    pub(super) fn search(&self, index: &str, body: &[u8]) -> Vec<u8> {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        let nothing = Index::default();
+        let index_of = self.indices.get(index).unwrap_or(&nothing);
+        let mut found = index_of.matching(&body["query"]);
+        if let Some(sources) = body.pointer("/aggs/rules/composite/sources") {
+            assert_eq!(*sources, json!([{"rule": {"terms": {"field": "rule"}}}]));
+            let rules: BTreeSet<&str> =
+                found.iter().map(|(_, stored)| text(&stored.source, "rule")).collect();
+            let buckets: Vec<Value> = rules.iter().map(|rule| json!({"key": {"rule": rule}})).collect();
+            return json!({"hits": {"hits": []}, "aggregations": {"rules": {"buckets": buckets}}})
+                .to_string()
+                .into_bytes();
+        }
+        let sorts: Vec<(&str, bool)> = body
+            .get("sort")
+            .map(list)
+            .unwrap_or_default()
             .iter()
-            .filter(|((of, ..), _)| of == rule)
-            .map(|(_, entry)| entry.clone())
-            .collect())
-    }
-
-    async fn memory(&self, rule: &str) -> Result<HashMap<String, String>, StateError> {
-        self.pass().await;
-        Ok(self.world.cluster().memory.get(rule).cloned().unwrap_or_default())
-    }
-
-    async fn commit(&self, executions: Vec<ExecutionCommit>) -> Result<Vec<ExecutionRecord>, StateError> {
-        self.pass().await;
-        if self.world.refuses_writes() {
-            return Err(refused());
-        }
-        let (lose, double) = (self.world.take_lost(), self.world.take_doubled());
-        let mut records = Vec::new();
-        for commit in &executions {
-            self.pass().await;
-            if double {
-                // The first of two equal requests; its answer counts for nothing.
-                drop(write(self, commit).await);
-            }
-            records.push(write(self, commit).await?);
-        }
-        self.pass().await;
-        if lose { Err(lost()) } else { Ok(records) }
-    }
-
-    async fn claim(
-        &self,
-        rules: &[(Arc<str>, Arc<str>)],
-        fence: i64,
-    ) -> Result<HashMap<String, RuleState>, StateError> {
-        self.pass().await;
-        if self.world.refuses_writes() {
-            return Err(refused());
-        }
-        let lose = self.world.take_lost();
-        let mut cluster = self.world.cluster();
-        let mut states = HashMap::new();
-        for (uuid, rule_id) in rules {
-            let state =
-                cluster.states.entry(uuid.to_string()).or_insert_with(|| RuleState::new(uuid, rule_id));
-            if state.fence > fence {
-                return Err(StateError::Fenced { rule: rule_id.to_string() });
-            }
-            state.fence = fence;
-            states.insert(uuid.to_string(), state.clone());
-            cluster.claimed.insert(uuid.to_string(), fence);
-        }
-        if lose { Err(lost()) } else { Ok(states) }
-    }
-
-    async fn executions(&self, _query: &ExecutionQuery) -> Result<Vec<ExecutionRecord>, StateError> {
-        Ok(Vec::new())
-    }
-}
-
-#[async_trait]
-impl AlertSink for Port {
-    async fn existing(&self, ids: Vec<Arc<str>>) -> Result<HashSet<Arc<str>>, StateError> {
-        self.pass().await;
-        let cluster = self.world.cluster();
-        Ok(ids.into_iter().filter(|id| cluster.alerts.contains_key(id)).collect())
-    }
-
-    async fn create(&self, _alerts: Vec<AlertRow>) -> Result<Vec<Created>, StateError> {
-        unreachable!("executions commit their alerts")
-    }
-
-    async fn update(&self, _updates: Vec<AlertUpdate>) -> Result<(), StateError> {
-        Ok(())
-    }
-
-    async fn find(&self, query: &AlertQuery) -> Result<Vec<StoredAlert>, StateError> {
-        self.pass().await;
-        let cluster = self.world.cluster();
-        let of = |alert: &&AlertRow| {
-            query.rule.as_ref().is_none_or(|rule| **rule == *alert.rule_uuid || **rule == *alert.rule_id)
+            .map(|sort| {
+                let (name, how) = only(sort);
+                (name, how["order"] == "desc")
+            })
+            .collect();
+        let keys = |stored: &Stored| -> Vec<Value> {
+            sorts.iter().map(|(name, _)| field(&stored.source, name).cloned().unwrap_or_default()).collect()
         };
-        let found = cluster.alerts.values().filter(of).map(|alert| StoredAlert {
-            id: Arc::clone(&alert.id),
-            space: Arc::clone(&alert.space),
-            status: "open".to_owned(),
-            source: serde_json::from_str(&alert.document).unwrap(),
-        });
-        Ok(found.collect())
-    }
-
-    async fn count(&self, query: &AlertQuery) -> Result<usize, StateError> {
-        Ok(self.find(query).await?.len())
-    }
-
-    async fn lookup(&self, _prefix: &str) -> Result<Lookup, StateError> {
-        Ok(Lookup::Nothing)
-    }
-
-    async fn set_workflow_status(
-        &self,
-        _ids: Vec<Arc<str>>,
-        _status: WorkflowStatus,
-        _now: DateTime<Utc>,
-    ) -> Result<usize, StateError> {
-        Ok(0)
-    }
-
-    async fn tag(
-        &self,
-        _ids: Vec<Arc<str>>,
-        _add: Vec<String>,
-        _remove: Vec<String>,
-    ) -> Result<usize, StateError> {
-        Ok(0)
-    }
-}
-
-#[async_trait]
-impl LeaseStore for Port {
-    async fn members(&self) -> Result<Vec<Member>, StateError> {
-        self.pass().await;
-        Ok(self.world.cluster().members.values().cloned().collect())
-    }
-
-    async fn beat(&self, member: Member) -> Result<(), StateError> {
-        self.pass().await;
-        if self.world.refuses_writes() {
-            return Err(refused());
+        let compare = |a: &[Value], b: &[Value]| {
+            let by_key = a.iter().zip(b).zip(&sorts).map(|((a, b), (_, descending))| {
+                if *descending { order(a, b).reverse() } else { order(a, b) }
+            });
+            by_key.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+        };
+        if !sorts.is_empty() {
+            found.sort_by(|(_, a), (_, b)| compare(&keys(a), &keys(b)));
         }
-        let lose = self.world.take_lost();
-        self.world.cluster().members.insert(Arc::clone(&member.id), member);
-        self.latency().await;
-        if lose { Err(lost()) } else { Ok(()) }
-    }
-
-    async fn remove(&self, id: Arc<str>) -> Result<(), StateError> {
-        self.pass().await;
-        self.world.cluster().members.remove(&id);
-        Ok(())
-    }
-
-    async fn leases(&self, _partitions: u32) -> Result<Vec<(Lease, Version)>, StateError> {
-        self.pass().await;
-        let cluster = self.world.cluster();
-        Ok(cluster.leases.values().map(|(lease, version)| (lease.clone(), (*version, 1))).collect())
-    }
-
-    async fn swap(&self, leases: Vec<(Lease, Option<Version>)>) -> Result<Vec<bool>, StateError> {
-        self.pass().await;
-        if self.world.refuses_writes() {
-            return Err(refused());
+        if let Some(after) = body.get("search_after").and_then(Value::as_array) {
+            found.retain(|(_, stored)| compare(&keys(stored), after).is_gt());
         }
-        let lose = self.world.take_lost();
-        let mut written = Vec::new();
-        {
-            let mut cluster = self.world.cluster();
-            for (lease, read) in leases {
-                let there = cluster.leases.get(&lease.partition).map(|(_, version)| (*version, 1));
-                written.push(there == read);
-                if there == read {
-                    let version = there.map_or(0, |(version, _)| version) + 1;
-                    cluster.leases.insert(lease.partition, (lease, version));
-                }
-            }
-        }
-        if lose { Err(lost()) } else { Ok(written) }
+        found.truncate(body["size"].as_u64().unwrap() as usize);
+        let without = body.get("_source") == Some(&Value::Bool(false));
+        let hits: Vec<String> = found
+            .into_iter()
+            .map(|(id, stored)| {
+                let sort = Value::Array(keys(stored));
+                let source = if without { "null" } else { stored.raw.as_str() };
+                format!(
+                    "{{\"_index\":\"{index}\",\"_id\":{},\"_seq_no\":{},\"_primary_term\":1,\"sort\":{sort},\"_source\":{source}}}",
+                    Value::from(id.as_str()), stored.seq_no
+                )
+            })
+            .collect();
+        format!("{{\"hits\":{{\"hits\":[{}]}}}}", hits.join(",")).into_bytes()
+    }
+
+    /// Answers a request for documents by id.
+    pub(super) fn by_id(&self, index: &str, body: &[u8]) -> Vec<u8> {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        let documents = self.indices.get(index).map(|index| &index.documents);
+        let docs: Vec<String> = list(&body["ids"])
+            .iter()
+            .map(|id| match documents.and_then(|documents| documents.get(id.as_str()?)) {
+                None => format!("{{\"_id\":{id},\"found\":false}}"),
+                Some(stored) => format!(
+                    "{{\"_id\":{id},\"found\":true,\"_seq_no\":{},\"_primary_term\":1,\"_source\":{}}}",
+                    stored.seq_no, stored.raw
+                ),
+            })
+            .collect();
+        format!("{{\"docs\":[{}]}}", docs.join(",")).into_bytes()
+    }
+
+    /// All documents of an index.
+    pub(super) fn documents(&self, index: &str) -> impl Iterator<Item = (&str, &Value)> {
+        let documents = self.indices.get(index).into_iter().flat_map(|index| &index.documents);
+        documents.map(|(id, stored)| (id.as_str(), &stored.source))
     }
 }

@@ -95,7 +95,12 @@ const THRESHOLD: &str =
     "type = \"threshold\"\nlanguage = \"kuery\"\nthreshold = { field = [\"user.name\"], value = 3 }\n";
 const NEW_TERMS: &str = "type = \"new_terms\"\nlanguage = \"kuery\"\nnew_terms = { field = \"new_terms_fields\", value = [\"host.name\"], history_window_start = [{ field = \"history_window_start\", value = \"now-5d\" }] }\n";
 const SAVED: &str = "type = \"saved_query\"\nsaved_id = \"s\"\nlanguage = \"kuery\"\n";
+const EQL: &str = "type = \"eql\"\nlanguage = \"eql\"\n";
 const BY_ARRIVAL: &str = "type = \"query\"\nlanguage = \"kuery\"\ntimestamp_override = \"event.ingested\"\n";
+
+const SUPPRESSED: &str = "type = \"query\"\nlanguage = \"kuery\"\n[rule.alert_suppression]\ngroup_by = [\"user.name\"]\nmissing_fields_strategy = \"suppress\"\n";
+/// The kinds of events that each sequence joins.
+const SEQUENCES: [(Kind, [Kind; 2]); 2] = [("s0", ["s0a", "s0b"]), ("s1", ["s1a", "s1b"])];
 
 const fn spec(kind: Kind, interval: i64, more: i64, body: &'static str) -> Spec {
     Spec { kind, interval, more, body }
@@ -104,7 +109,7 @@ const fn spec(kind: Kind, interval: i64, more: i64, body: &'static str) -> Spec 
 /// Kind of event, interval in hours, minutes of further look-back, type.
 const SPECS: &[Spec] = &[
     spec("q0", 1, 0, QUERY),
-    spec("q1", 1, 5, QUERY),
+    spec("q1", 2, 5, QUERY),
     spec("q2", 2, 0, QUERY),
     spec("q3", 3, 60, QUERY),
     spec("q4", 4, 0, QUERY),
@@ -113,7 +118,7 @@ const SPECS: &[Spec] = &[
     spec("q6", 6, -240, QUERY),
     spec("q7", 2, 30, SAVED),
     spec("q8", 5, 0, SAVED),
-    spec("r0", 1, 0, BY_ARRIVAL),
+    spec("r0", 2, 0, BY_ARRIVAL),
     spec("r1", 3, 10, BY_ARRIVAL),
     spec("c0", 2, 0, "max_signals = 3\ntype = \"query\"\nlanguage = \"kuery\"\n"),
     spec("t0", 1, 0, THRESHOLD),
@@ -125,7 +130,13 @@ const SPECS: &[Spec] = &[
     spec("n1", 4, 0, NEW_TERMS),
     spec("n2", 6, 0, NEW_TERMS),
     spec("n3", 3, 0, NEW_TERMS),
-    spec("q9", 1, 0, QUERY),
+    spec("q9", 3, 0, QUERY),
+    spec("e0", 2, 0, EQL),
+    spec("e1", 5, 20, EQL),
+    spec("s0", 2, 60, EQL),
+    spec("s1", 4, 90, EQL),
+    spec("p0", 2, 0, SUPPRESSED),
+    spec("p1", 3, 30, SUPPRESSED),
 ];
 
 pub(super) struct Corpus {
@@ -134,7 +145,7 @@ pub(super) struct Corpus {
     /// The rules, as first written.
     pub rules: RuleSet2,
     /// By rule id: the alerts that are due, with the time of their events.
-    pub expected: BTreeMap<String, BTreeMap<String, i64>>,
+    pub expected: BTreeMap<String, BTreeMap<String, Alert>>,
 }
 
 /// The rules with their number.
@@ -146,6 +157,19 @@ impl RuleSet2 {
     }
 }
 
+impl Spec {
+    fn query(&self) -> String {
+        match SEQUENCES.iter().find(|(kind, _)| *kind == self.kind) {
+            Some((_, [first, second])) => format!(
+                "sequence by user.name with maxspan=40m [any where event.action == \"{first}\"] \
+                 [any where event.action == \"{second}\"]"
+            ),
+            None if self.body == EQL => format!("any where event.action == \"{}\"", self.kind),
+            None => format!("event.action:{}", self.kind),
+        }
+    }
+}
+
 /// The rules, each in a version: versions differ in name alone.
 pub(super) fn rules(versions: &[u32]) -> RuleSet {
     let mut files = Vec::new();
@@ -154,7 +178,8 @@ pub(super) fn rules(versions: &[u32]) -> RuleSet {
         let text = format!(
             "[rule]\nrule_id = \"rule-{kind}\"\nname = \"{kind} {version}\"\ndescription = \"d\"\nrisk_score = 47\n\
              severity = \"low\"\nindex = [\"logs-*\"]\ninterval = \"{interval}h\"\nfrom = \"now-{minutes}m\"\n\
-             query = '''event.action:{kind}'''\n{body}",
+             query = '''{query}'''\n{body}",
+            query = spec.query(),
             kind = spec.kind,
             interval = spec.interval,
             body = spec.body,
@@ -181,12 +206,21 @@ fn events() -> Vec<Event> {
     let at = |random: &mut Random| START + random.below(LENGTH / 1_000) * 1_000 + 511;
     for spec in SPECS {
         match spec.kind.as_bytes()[0] {
-            b't' => {
+            b't' | b'p' => {
                 for _ in 0..70 {
                     let (begin, who) = (at(&mut random), random.below(40) as u16);
                     for _ in 0..2 + random.below(4) {
                         events.push((begin + random.below(1_200) * 1_000, spec.kind, who));
                     }
+                }
+            }
+            b's' => {
+                let (_, [first, second]) = SEQUENCES.iter().find(|(kind, _)| *kind == spec.kind).unwrap();
+                // Each of a user of its own: what arrives late completes it and changes no other.
+                for who in 0..120 {
+                    let begin = at(&mut random);
+                    events.push((begin, first, who));
+                    events.push((begin + (1 + random.below(2_300)) * 1_000, second, who));
                 }
             }
             b'n' => (0..150).for_each(|_| events.push((at(&mut random), spec.kind, random.below(60) as u16))),
@@ -217,7 +251,7 @@ impl Corpus {
 
 /// One evaluation over the final data: single events by one search of all time, windows slot by
 /// slot, in order, with nothing going wrong.
-fn evaluate(events: &[Event], set: &RuleSet) -> BTreeMap<String, BTreeMap<String, i64>> {
+fn evaluate(events: &[Event], set: &RuleSet) -> BTreeMap<String, BTreeMap<String, Alert>> {
     let documents =
         events.iter().filter(|event| event.kind != "noise").map(|event| event.document(event.at)).collect();
     let backend = Arc::new(MemoryBackend::new(documents, Mapping::ecs()));
@@ -261,11 +295,10 @@ fn evaluate(events: &[Event], set: &RuleSet) -> BTreeMap<String, BTreeMap<String
         let errand = Errand::over(Trigger::Backfill, whole, Interval::new(START, START));
         runtime.block_on(engine.run(vec![Due::on_errand(capped, at(START + LENGTH), errand)]));
     }
-    let mut expected: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
-    let all = AlertQuery { building_blocks: true, ..AlertQuery::default() };
-    for alert in state.alerts(&all).unwrap() {
+    let mut expected: BTreeMap<String, BTreeMap<String, Alert>> = BTreeMap::new();
+    for alert in state.alerts(&AlertQuery::default()).unwrap() {
         let rule = alert.source["kibana.alert.rule.rule_id"].as_str().unwrap().to_owned();
-        expected.entry(rule).or_default().insert(alert.id.to_string(), original_time(&alert.source));
+        expected.entry(rule).or_default().insert(alert.id.to_string(), Alert::of(&alert.source, events));
     }
     for compiled in &set.compiled {
         let id = &*compiled.rule.rule_id;
@@ -281,7 +314,27 @@ pub(super) fn at(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms).unwrap()
 }
 
-pub(super) fn original_time(source: &serde_json::Value) -> i64 {
-    let text = source["kibana.alert.original_time"].as_str().expect("an original time");
-    DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis()
+/// What is compared of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Alert {
+    /// When its event, or the last of its events, happened.
+    pub at: i64,
+    /// How many events it has taken in.
+    pub suppressed: Option<u64>,
+}
+
+impl Alert {
+    pub(super) fn of(source: &serde_json::Value, events: &[Event]) -> Self {
+        let original = source.get("kibana.alert.original_time").and_then(|time| time.as_str());
+        let at = match original {
+            Some(text) => DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis(),
+            // An alert on a sequence names its events.
+            None => {
+                let ancestors = source["kibana.alert.ancestors"].as_array().unwrap().iter();
+                let number = |one: &serde_json::Value| one["id"].as_str()?.strip_prefix('e')?.parse().ok();
+                ancestors.filter_map(number).filter_map(|n: usize| Some(events.get(n)?.at)).max().unwrap()
+            }
+        };
+        Self { at, suppressed: source.get("kibana.alert.suppression.docs_count").and_then(|n| n.as_u64()) }
+    }
 }

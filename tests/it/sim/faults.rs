@@ -28,6 +28,8 @@ pub(super) enum Fault {
     Doubled(u32),
     /// So many writes reach the store in part.
     Partial(u32),
+    /// So many requests to the store never reach it.
+    Unreached(u32),
     /// So many searches break off.
     Broken(u32),
     /// Searches take long.
@@ -48,7 +50,7 @@ pub(super) fn draw(seed: u64, rules: usize, days: i64) -> Vec<(i64, Fault)> {
             let at = from + random.below(until - from);
             let runner = random.below(RUNNERS as i64) as usize;
             let count = 1 + random.below(4) as u32;
-            let fault = match random.below(28) {
+            let fault = match random.below(29) {
                 0..=2 => Fault::Crash { runner, down: random.below(6 * HOUR) },
                 3..=6 => Fault::CrashAtWrite {
                     runner,
@@ -69,6 +71,7 @@ pub(super) fn draw(seed: u64, rules: usize, days: i64) -> Vec<(i64, Fault)> {
                 20..=21 => Fault::Partial(count),
                 22..=23 => Fault::Broken(count),
                 24 => Fault::Slow { lasts: random.below(2 * HOUR) },
+                25 => Fault::Unreached(count),
                 _ => Fault::Edit { rule: random.below(rules as i64) as usize },
             };
             (at, fault)

@@ -1,8 +1,8 @@
 //! A deterministic simulation of runners, in the manner of FoundationDB.
 //!
 //! Three runners share more than twenty rules for two weeks of virtual time over 100,000 events.
-//! The production service, scheduler, leases and engine run as they are; only the clock, the
-//! backend and the store behind the seams are models. From a seed come some 200 faults: crashes at
+//! The production service, scheduler, leases, engine, stores and client of clusters run as they are;
+//! only the clock, the backend and the cluster that the client talks to are models. From a seed come some 200 faults: crashes at
 //! any write, lost and doubled replies, partial writes, storms of refusals, runners that stand
 //! still and wake, clocks that jump, events that arrive late or lie in the future, edits of rules,
 //! restarts. In the end the alerts must be those of one evaluation over the final data, no rule may
@@ -16,7 +16,11 @@ mod backend;
 mod cluster;
 mod corpus;
 mod faults;
+mod wire;
 mod world;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corpus::Corpus;
 use world::{Bug, Outcome, World};
@@ -45,26 +49,34 @@ fn whatever_happens_the_alerts_are_those_of_one_evaluation() {
     assert!(corpus.rules.len() >= 20 && corpus.events.len() >= 100_000);
     let seeds: Vec<u64> = match number("TOCSIN_SIM_SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("TOCSIN_SIM_SEEDS").unwrap_or(SEEDS)).collect(),
+        None => {
+            let first = number("TOCSIN_SIM_FIRST").unwrap_or(0);
+            (first..first + number("TOCSIN_SIM_SEEDS").unwrap_or(SEEDS)).collect()
+        }
     };
-    let (mut faults, mut executions, mut failed) = (0, 0, Vec::new());
-    for seed in &seeds {
-        let begun = std::time::Instant::now();
-        let outcome = simulate(&corpus, *seed, Bug::None, DAYS.0);
-        faults += outcome.faults;
-        executions += outcome.executions;
-        eprintln!("seed {seed}: {:?}", begun.elapsed());
-        if seeds.len() == 1 {
-            eprintln!("seed {seed}: {}", outcome.story());
+    let (next, done) = (AtomicUsize::new(0), Mutex::new((0, 0, Vec::new())));
+    let work = || {
+        while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let outcome = simulate(&corpus, *seed, Bug::None, DAYS.0);
+            let mut done = done.lock().unwrap();
+            done.0 += outcome.faults;
+            done.1 += outcome.executions;
+            if seeds.len() == 1 {
+                eprintln!("seed {seed}: {}\n{}", outcome.story(), outcome.executions_of_the_wrong());
+            }
+            if !outcome.wrong.is_empty() {
+                let wrong = outcome.wrong.join("\n  ");
+                eprintln!("seed {seed} failed; TOCSIN_SIM_SEED={seed} replays it\n  {wrong}");
+                done.2.push(*seed);
+            }
+            if seeds.len() >= 100 && (next.load(Ordering::Relaxed)).is_multiple_of(50) {
+                eprintln!("{} seeds begun", next.load(Ordering::Relaxed));
+            }
         }
-        if !outcome.wrong.is_empty() {
-            eprintln!(
-                "seed {seed} failed; TOCSIN_SIM_SEED={seed} replays it\n  {}",
-                outcome.wrong.join("\n  ")
-            );
-            failed.push(*seed);
-        }
-    }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(seeds.len());
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let (faults, executions, failed) = done.into_inner().unwrap();
     let runs = seeds.len() as u64;
     eprintln!("{runs} runs, {} faults and {} executions a run", faults / runs, executions / runs);
     assert!(faults / runs >= 200, "{faults} faults in {runs} runs");

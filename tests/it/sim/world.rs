@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize as _;
 use tocsin::base::clock::Clock;
 use tocsin::base::intervals::Interval;
 use tocsin::engine::{Engine, Settings};
@@ -15,14 +16,16 @@ use tocsin::schedule::blackout::Blackouts;
 use tocsin::schedule::owed::Policy;
 use tocsin::schedule::service::{Event, Rules, Service};
 use tocsin::schedule::share::Share;
+use tocsin::store::state::RuleState;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backend::{Arrivals, KindsOf, REFRESH};
-use super::cluster::{Cluster, Shared};
-use super::corpus::{self, Corpus, DAY, HOUR, LENGTH, Random, START, at, original_time, rule_count};
+use super::cluster::Cluster;
+use super::corpus::{self, Alert, Corpus, DAY, HOUR, LENGTH, Random, START, at, rule_count};
 use super::faults::{self, Fault, RUNNERS};
+use super::wire;
 
 /// How long a runner that shows no life keeps its rules: long, so that two weeks are few steps.
 const LEASE: Duration = Duration::from_hours(1);
@@ -52,6 +55,7 @@ pub(super) struct Outcome {
     pub alerts: usize,
     pub wrong: Vec<String>,
     story: Vec<String>,
+    log: BTreeMap<String, Vec<String>>,
 }
 
 impl Outcome {
@@ -64,6 +68,13 @@ impl Outcome {
             self.story.join("\n  ")
         )
     }
+
+    /// The executions of the rules that something is wrong with.
+    pub(super) fn executions_of_the_wrong(&self) -> String {
+        let named = |rule: &str| self.wrong.iter().any(|wrong| wrong.contains(rule));
+        let wrong = self.log.iter().filter(|(rule, _)| named(rule));
+        wrong.map(|(rule, log)| format!("{rule}\n  {}\n", log.join("\n  "))).collect()
+    }
 }
 
 /// What all runners share.
@@ -72,7 +83,7 @@ pub(super) struct Common {
     pub arrivals: Arrivals,
     pub kinds: KindsOf,
     pub bug: Bug,
-    cluster: Shared,
+    cluster: Mutex<Cluster>,
     began: Instant,
     random: Mutex<Random>,
     storm: AtomicI64,
@@ -81,6 +92,7 @@ pub(super) struct Common {
     lost: AtomicU32,
     doubled: AtomicU32,
     partial: AtomicU32,
+    unreached: AtomicU32,
     broken: AtomicU32,
     fired: AtomicU64,
 }
@@ -100,7 +112,7 @@ impl Common {
         self.random.lock().unwrap().chance(percent)
     }
 
-    fn below(&self, limit: i64) -> i64 {
+    pub(super) fn below(&self, limit: i64) -> i64 {
         self.random.lock().unwrap().below(limit)
     }
 
@@ -137,6 +149,10 @@ impl Common {
 
     pub(super) fn take_partial(&self) -> bool {
         self.take(&self.partial)
+    }
+
+    pub(super) fn take_unreached(&self) -> bool {
+        self.take(&self.unreached)
     }
 
     pub(super) fn take_broken(&self) -> bool {
@@ -182,6 +198,13 @@ impl Port {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
 
+    /// A cluster takes less time to write than to search, unless it is slow.
+    pub(super) async fn latency_of_writes(&self) {
+        let slow = self.world.now() < self.world.slow.load(Ordering::Relaxed);
+        let ms = self.world.below(if slow { 50_000 } else { 90 }) as u64;
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+
     /// Half of a write is done.
     pub(super) async fn write_begun(&self) {
         let left = self.dies_after.fetch_sub(1, Ordering::Relaxed);
@@ -193,7 +216,7 @@ impl Port {
 }
 
 /// The clock of one runner.
-struct RunnerClock {
+pub(super) struct RunnerClock {
     world: Arc<Common>,
     wrong: Arc<AtomicI64>,
 }
@@ -236,7 +259,7 @@ impl World {
             corpus,
             kinds: KindsOf::default(),
             bug,
-            cluster: Shared::default(),
+            cluster: Mutex::default(),
             began: Instant::now(),
             random: Mutex::new(Random::new(seed)),
             storm: AtomicI64::new(0),
@@ -245,6 +268,7 @@ impl World {
             lost: AtomicU32::new(0),
             doubled: AtomicU32::new(0),
             partial: AtomicU32::new(0),
+            unreached: AtomicU32::new(0),
             broken: AtomicU32::new(0),
             fired: AtomicU64::new(0),
         });
@@ -282,9 +306,10 @@ impl World {
         Outcome {
             faults: drawn,
             executions: cluster.executions,
-            alerts: cluster.alerts.len(),
+            alerts: cluster.documents(&wire::names().alerts.name).count(),
             wrong: check(common, &cluster, days),
             story: world.story.take(),
+            log: cluster.log.clone(),
         }
     }
 
@@ -310,7 +335,7 @@ impl World {
         runner.stop = CancellationToken::new();
         runner.wrong.store(0, Ordering::Relaxed);
         runner.port = Some(port.clone());
-        let clock: Arc<dyn Clock> =
+        let clock =
             Arc::new(RunnerClock { world: Arc::clone(&self.common), wrong: Arc::clone(&runner.wrong) });
         let (stop, reload) = (runner.stop.clone(), runner.reload.subscribe());
         let (versions, together) = (Arc::clone(&self.versions), self.together);
@@ -383,6 +408,7 @@ impl World {
             Fault::LostReplies(count) => common.lost.store(count, Ordering::Relaxed),
             Fault::Doubled(count) => common.doubled.store(count, Ordering::Relaxed),
             Fault::Partial(count) => common.partial.store(count, Ordering::Relaxed),
+            Fault::Unreached(count) => common.unreached.store(count, Ordering::Relaxed),
             Fault::Broken(count) => common.broken.store(count, Ordering::Relaxed),
             Fault::Edit { rule } => {
                 self.versions.lock().unwrap()[rule] += 1;
@@ -399,18 +425,20 @@ impl World {
 async fn serve(
     port: Port,
     id: Arc<str>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<RunnerClock>,
     stop: CancellationToken,
     reload: watch::Receiver<u64>,
     versions: Arc<Mutex<Vec<u32>>>,
     together: usize,
 ) {
     let bug = port.world.bug;
+    let (state, alerts) = wire::stores(&port, Arc::clone(&clock));
+    let clock: Arc<dyn Clock> = clock;
     let port = Arc::new(port);
     let engine = loop {
         let settings = Settings::default();
         let opened =
-            Engine::open(port.clone(), port.clone(), port.clone(), Arc::clone(&clock), settings).await;
+            Engine::open(port.clone(), state.clone(), alerts.clone(), Arc::clone(&clock), settings).await;
         match opened {
             Ok(engine) => break Arc::new(engine),
             Err(_) => tokio::time::sleep(Duration::from_mins(1)).await,
@@ -430,7 +458,7 @@ async fn serve(
         together,
         policy: policy(bug),
         blackouts: Blackouts::default(),
-        share: Some(Share::new(port, id, LEASE)),
+        share: Some(Share::new(state, id, LEASE)),
         nap: Duration::from_mins(20),
         watch: false,
         tell: Box::new(|_: Event| {}),
@@ -446,18 +474,39 @@ fn check(common: &Common, cluster: &Cluster, days: i64) -> Vec<String> {
     let inside = |ms: i64| (compared.from..compared.until).contains(&ms);
     let mut wrong = cluster.violations.clone();
     let corpus = &common.corpus;
-    let mut found: BTreeMap<&str, BTreeMap<String, i64>> = BTreeMap::new();
-    for alert in cluster.alerts.values() {
-        let source: serde_json::Value = serde_json::from_str(&alert.document).unwrap();
-        let of_rule = found.entry(&alert.rule_id).or_default();
-        of_rule.insert(alert.id.to_string(), original_time(&source));
+    let mut found: BTreeMap<String, BTreeMap<String, Alert>> = BTreeMap::new();
+    for (id, source) in cluster.documents(&wire::names().alerts.name) {
+        let rule = source["kibana.alert.rule.rule_id"].as_str().unwrap();
+        // Of sequences and groups the alerts of their events are building blocks: they go with them.
+        let block = source.get("kibana.alert.building_block_type").is_some();
+        if !block {
+            let alert = Alert::of(source, &corpus.events);
+            found.entry(rule.to_owned()).or_default().insert(id.to_owned(), alert);
+        }
     }
+    let states: BTreeMap<&str, RuleState> = cluster
+        .documents(&wire::names().state)
+        .filter(|(_, source)| source["type"] == "rule")
+        .map(|(_, source)| {
+            let state = RuleState::deserialize(&source["payload"]).unwrap();
+            (source["rule"].as_str().unwrap(), state)
+        })
+        .collect();
     for compiled in &corpus.rules.0.compiled {
         let id = &*compiled.rule.rule_id;
         let (expected, got) = (&corpus.expected[id], found.remove(id).unwrap_or_default());
-        let lacking = |all: &BTreeMap<String, i64>, from: &BTreeMap<String, i64>| -> Vec<i64> {
-            all.iter().filter(|(id, at)| inside(**at) && !from.contains_key(*id)).map(|(_, at)| *at).collect()
+        type Alerts = BTreeMap<String, Alert>;
+        let lacking = |all: &Alerts, from: &Alerts| -> Vec<i64> {
+            let lacking = all.iter().filter(|(id, alert)| inside(alert.at) && !from.contains_key(*id));
+            lacking.map(|(_, alert)| alert.at).collect()
         };
+        let differs = |(alert, one): (&String, &Alert)| {
+            let other = got.get(alert)?;
+            // A threshold's alert names the first event that was there in time.
+            (inside(one.at) && other.suppressed != one.suppressed)
+                .then(|| format!("{id}: {other:?} instead of {one:?}"))
+        };
+        wrong.extend(expected.iter().find_map(differs));
         let (missing, extra) = (lacking(expected, &got), lacking(&got, expected));
         for (what, times) in [("missing", missing), ("too many", extra)] {
             if let Some(first) = times.iter().min() {
@@ -465,7 +514,7 @@ fn check(common: &Common, cluster: &Cluster, days: i64) -> Vec<String> {
             }
         }
         let uuid = compiled.rule.object_id("default");
-        let Some(state) = cluster.states.get(&*uuid) else {
+        let Some(state) = states.get(&*uuid) else {
             wrong.push(format!("{id} never ran"));
             continue;
         };

@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -98,13 +98,20 @@ pub struct Node {
 impl Node {
     /// Starts a node with its data in `folder`, and waits until it answers.
     pub fn start(product: &Product, port: u16, folder: &Path) -> Result<Self> {
+        let mut starting = Self::spawn(product, port, folder, &[])?;
+        starting.answers()?;
+        Ok(starting.node)
+    }
+
+    /// Starts a node with further settings (`key=value`) and does not wait for it.
+    pub fn spawn(product: &Product, port: u16, folder: &Path, settings: &[String]) -> Result<Starting> {
         fs::create_dir_all(folder)?;
         let log = folder.join("log");
-        let output = fs::File::create(&log)?;
-        let started = Instant::now();
-        let mut child = Command::new(product.folder().join("run"))
+        let output = fs::File::options().create(true).append(true).open(&log)?;
+        let child = Command::new(product.folder().join("run"))
             .arg(port.to_string())
             .arg(folder)
+            .args(settings)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -112,21 +119,7 @@ impl Node {
             .process_group(0)
             .spawn()
             .context("cannot start the node")?;
-        let node = Self { pid: child.id(), port };
-        while started.elapsed() < PATIENCE {
-            if let Some(status) = child.try_wait()? {
-                let log = fs::read_to_string(&log).unwrap_or_default();
-                let last: Vec<&str> = log.lines().rev().take(20).collect();
-                let last: Vec<&str> = last.into_iter().rev().collect();
-                bail!("{} ended with {status}:\n{}", product.name, last.join("\n"));
-            }
-            if healthy(port) {
-                return Ok(node);
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        node.stop()?;
-        bail!("{} did not answer within {} s, see {}", product.name, PATIENCE.as_secs(), log.display())
+        Ok(Starting { node: Self { pid: child.id(), port }, name: product.name, child, log })
     }
 
     /// Its address.
@@ -156,9 +149,14 @@ impl Node {
     }
 }
 
-fn free_port() -> Result<u16> {
+/// A port that is free for HTTP, as is the one that nodes talk among themselves on.
+pub fn free_port() -> Result<u16> {
     // Below the range from which the system takes ports for connections.
-    for port in 19_200..19_400 {
+    let first = match std::env::var("TOCSIN_NODE_PORT") {
+        Ok(port) => port.parse().context("`TOCSIN_NODE_PORT` is no number")?,
+        Err(_) => 19_200,
+    };
+    for port in first..19_400 {
         let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
         if free(port) && free(port + 1_000) {
             return Ok(port);
@@ -167,14 +165,56 @@ fn free_port() -> Result<u16> {
     bail!("no free port")
 }
 
+/// A node that was started a moment ago.
+pub struct Starting {
+    /// The node.
+    pub node: Node,
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Starting {
+    /// Waits until it answers.
+    pub fn answers(&mut self) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait()? {
+                let log = fs::read_to_string(&self.log).unwrap_or_default();
+                let last: Vec<&str> = log.lines().rev().take(20).collect();
+                let last: Vec<&str> = last.into_iter().rev().collect();
+                bail!("{} ended with {status}:\n{}", self.name, last.join("\n"));
+            }
+            if healthy(self.node.port) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        self.node.stop()?;
+        let (name, seconds) = (self.name, PATIENCE.as_secs());
+        bail!("{name} did not answer within {seconds} s, see {}", self.log.display())
+    }
+
+    /// Ends it as a crash would (`kill -9`).
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
 /// Whether the node says that it can be searched.
 fn healthy(port: u16) -> bool {
+    reaches(port, "yellow")
+}
+
+/// Whether a node says that its cluster has this status.
+pub fn reaches(port: u16, status: &str) -> bool {
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(
-            b"GET /_cluster/health?wait_for_status=yellow&timeout=1s HTTP/1.0\r\nhost: localhost\r\n\r\n",
-        )?;
+        let path = format!("/_cluster/health?wait_for_status={status}&timeout=1s");
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n").as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
