@@ -58,6 +58,7 @@ impl Service {
 
 fn backend(url: &str) -> ClusterBackend {
     let retry = RetryPolicy {
+        spread: true,
         rounds: 2,
         patience: Duration::from_secs(2),
         first_pause: Duration::from_millis(1),

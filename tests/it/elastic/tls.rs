@@ -99,6 +99,7 @@ fn answer(stream: impl Read + Write) -> std::io::Result<()> {
 
 fn options(url: &str) -> Options {
     let retry = RetryPolicy {
+        spread: true,
         rounds: 1,
         patience: Duration::from_millis(500),
         first_pause: Duration::from_millis(1),
