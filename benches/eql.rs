@@ -363,7 +363,7 @@ struct Endless(u64);
 #[async_trait]
 impl Backend for Endless {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { name: "generated", eql: false, esql: false, lenient: false, anomalies: false }
+        Capabilities { name: "generated", eql: false, esql: false, lenient: false }
     }
     async fn mapping(&self, _: &[String]) -> Result<Arc<Mapping>, BackendError> {
         Ok(Arc::new(mapping()))

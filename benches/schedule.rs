@@ -43,7 +43,7 @@ struct Slow;
 #[async_trait]
 impl Backend for Slow {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { name: "slow", eql: false, esql: false, lenient: false, anomalies: false }
+        Capabilities { name: "slow", eql: false, esql: false, lenient: false }
     }
 
     async fn mapping(&self, _indices: &[String]) -> Result<Arc<Mapping>, BackendError> {

@@ -273,6 +273,4 @@ pub struct Capabilities {
     /// A part of a query that asks what a field cannot be matches nothing, where others refuse the
     /// query.
     pub lenient: bool,
-    /// It keeps anomalies that machine learning jobs record.
-    pub anomalies: bool,
 }

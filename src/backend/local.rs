@@ -287,7 +287,7 @@ fn alert_spaces(patterns: &[String], known: &[String]) -> Vec<String> {
 #[async_trait]
 impl Backend for LocalBackend {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { name: "the embedded store", eql: false, esql: false, lenient: true, anomalies: false }
+        Capabilities { name: "the embedded store", eql: false, esql: false, lenient: true }
     }
 
     fn embedded(&self, _indices: &[String]) -> Option<&LocalBackend> {

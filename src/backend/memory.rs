@@ -114,7 +114,7 @@ impl MemoryBackend {
 #[async_trait]
 impl Backend for MemoryBackend {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { name: "memory", eql: false, esql: false, lenient: true, anomalies: false }
+        Capabilities { name: "memory", eql: false, esql: false, lenient: true }
     }
 
     async fn mapping(&self, _indices: &[String]) -> Result<Arc<Mapping>, BackendError> {

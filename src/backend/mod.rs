@@ -40,6 +40,9 @@ pub use aggregate::{
 pub use search::SearchOptions;
 pub use stream::{EachText, FieldOrder, Streamed, TextHit, stream_hits};
 
+/// Where machine learning jobs record anomalies.
+pub const ANOMALIES: &str = ".ml-anomalies-*";
+
 /// Which time of an event decides whether it lies in a window.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TimeField {
@@ -189,6 +192,11 @@ pub trait Backend: Send + Sync {
     async fn eql(&self, request: &join::NativeRequest) -> Result<Option<join::NativePage>, BackendError> {
         let _ = request;
         Ok(None)
+    }
+    /// Whether it keeps anomalies that machine learning jobs recorded, in indices that [`ANOMALIES`]
+    /// names.
+    async fn anomalies(&self) -> Result<bool, BackendError> {
+        Ok(false)
     }
     /// Documents by name, in the order asked; `None` where there is none.
     async fn get(&self, names: &[DocumentRef]) -> Result<Vec<Option<Document>>, BackendError>;

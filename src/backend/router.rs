@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use super::join::{NativePage, NativeRequest};
 use super::local::LocalBackend;
 use super::{
-    AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, Each, HitPage, PlacePage,
-    ScanEnd, ScanRequest, SearchRequest,
+    ANOMALIES, AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, Each, HitPage,
+    PlacePage, ScanEnd, ScanRequest, SearchRequest,
 };
 use crate::ecs::document::Document;
 use crate::ecs::mapping::Mapping;
@@ -86,6 +86,10 @@ impl Router {
         if !included.is_empty() && included.iter().all(|pattern| pattern.starts_with(ALERTS)) {
             return (&self.alerts.backend, true);
         }
+        // Nobody lists the indices of jobs; where one cluster serves all events, its jobs are meant.
+        if let ([route], [ANOMALIES]) = (self.routes.as_slice(), included.as_slice()) {
+            return (&route.backend, false);
+        }
         let serves = |route: &&Route| {
             route.patterns.iter().any(|served| included.iter().any(|asked| meet(served, &bare(asked))))
         };
@@ -129,6 +133,10 @@ impl Backend for Router {
     async fn places(&self, request: SearchRequest) -> Result<PlacePage, BackendError> {
         let (backend, indices) = self.routed(&request.indices);
         backend.places(SearchRequest { indices, ..request }).await
+    }
+
+    async fn anomalies(&self) -> Result<bool, BackendError> {
+        self.serving(&[ANOMALIES.to_owned()]).anomalies().await
     }
 
     async fn mapping(&self, indices: &[String]) -> Result<Arc<Mapping>, BackendError> {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::errand::Errand;
 use super::settings::Settings;
-use crate::backend::{SearchRequest, TimeField};
+use crate::backend::{ANOMALIES, SearchRequest, TimeField};
 use crate::base::datemath::{self, Rounding};
 use crate::base::limits::PAGE_HITS;
 use crate::base::window::Window;
@@ -17,8 +17,7 @@ use crate::rule::model::{Rule, RuleKind};
 /// The field that says when an event arrived.
 pub(super) const ARRIVAL: &str = "event.ingested";
 
-/// Where machine learning jobs record anomalies, and the field that says of when they are.
-const ANOMALIES: &str = ".ml-anomalies-*";
+/// The field of an anomaly that says of when it is.
 const RECORDED: &str = "timestamp";
 
 fn recorded() -> TimeField {

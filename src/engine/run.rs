@@ -205,10 +205,11 @@ impl Engine {
                 HashSet::new()
             }
         };
+        let anomalies = self.anomalies(&group).await;
         let mut book = Book::new(group.len());
         let mut tasks = Vec::new();
         for (place, due) in group.into_iter().enumerate() {
-            match self.prepare(due, &backlogs) {
+            match self.prepare(due, &backlogs, &anomalies) {
                 Ok(task) => tasks.push((place, *task)),
                 Err(commit) => book.ready(place, *commit),
             }
@@ -235,8 +236,24 @@ impl Engine {
         book.records.into_iter().flatten().collect()
     }
 
+    /// Whether there are anomalies to search, asked only where a rule needs them.
+    async fn anomalies(&self, group: &[Due]) -> Result<bool, String> {
+        if !group.iter().filter_map(|due| due.plan.as_ref()).any(CompiledPlan::needs_job) {
+            return Ok(false);
+        }
+        match tokio::time::timeout(self.settings.timeout, caught(self.backend.anomalies())).await {
+            Ok(answer) => answer?.map_err(|error| error.to_string()),
+            Err(_) => Err("whether there are anomalies was not answered in time".to_owned()),
+        }
+    }
+
     /// Plans an execution, or ends it where there is nothing to search.
-    fn prepare(&self, mut due: Due, backlogs: &HashSet<String>) -> Result<Box<Task>, Box<ExecutionCommit>> {
+    fn prepare(
+        &self,
+        mut due: Due,
+        backlogs: &HashSet<String>,
+        anomalies: &Result<bool, String>,
+    ) -> Result<Box<Task>, Box<ExecutionCommit>> {
         let uuid = due.rule.object_id(&self.settings.space);
         let era = self.era();
         let mut log = Log::new(&due, &uuid, &self.settings, self.clock.now());
@@ -257,10 +274,15 @@ impl Engine {
             let why = compiled::plan(&due.rule).err().map_or_else(String::new, |why| why.to_string());
             return Err(end(log.without_search(Status::NotRun, why)));
         };
-        let backend = self.backend.capabilities();
-        if compiled.needs_job() && !backend.anomalies {
-            let why = format!("{}: {} has none", needs(&due.rule), backend.name);
-            return Err(end(log.without_search(Status::NotRun, why)));
+        if compiled.needs_job() {
+            match anomalies {
+                Ok(true) => {}
+                Ok(false) => {
+                    let why = format!("{}: {} has none", needs(&due.rule), self.backend.capabilities().name);
+                    return Err(end(log.without_search(Status::NotRun, why)));
+                }
+                Err(error) => return Err(end(log.failed(error.clone()))),
+            }
         }
         let mut excepted = in_force(&due.exceptions.items, due.slot.timestamp_millis()).map(Arc::new);
         let without = match &excepted {

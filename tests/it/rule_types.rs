@@ -1,4 +1,5 @@
-//! Rule types other than `query`, each over documents in memory and over the embedded store.
+//! Rule types other than `query`, each over documents in memory, over the embedded store and over
+//! the real nodes that run.
 
 use std::sync::Arc;
 
@@ -19,10 +20,14 @@ use tocsin::rule::load::{LoadedRule, toml};
 use tocsin::store::state::{AlertQuery, ExecutionRecord, StateDb, StoredAlert};
 use tocsin::store::{Store, StoreOptions};
 
+use self::on_node::OnNode;
+use crate::nodes::running;
+
 mod elastic;
 mod eql;
 mod machine_learning;
 mod new_terms;
+mod on_node;
 mod suppression;
 mod testing;
 mod threat_match;
@@ -56,10 +61,11 @@ fn event(id: &str, at: DateTime<Utc>, fields: Value) -> Document {
 }
 
 /// Where events are searched.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Place {
     Memory,
     Store,
+    Node(OnNode),
 }
 
 /// A data folder with events, and an engine over it.
@@ -73,7 +79,19 @@ struct House {
 
 impl House {
     fn new(place: Place) -> Self {
+        let place = match place {
+            Place::Node(node) => Place::Node(node.fresh()),
+            here => here,
+        };
         Self { dir: TempDir::new().unwrap(), place, events: Vec::new(), mapping: Mapping::ecs() }
+    }
+
+    /// What an index or pattern of the rules is called where the events lie.
+    fn named(&self, pattern: &str) -> String {
+        match &self.place {
+            Place::Node(node) => node.named(pattern),
+            Place::Memory | Place::Store => pattern.to_owned(),
+        }
     }
 
     fn state(&self) -> Arc<StateDb> {
@@ -82,6 +100,9 @@ impl House {
 
     fn add(&mut self, events: impl IntoIterator<Item = Document>) {
         let events: Vec<Document> = events.into_iter().collect();
+        if let Place::Node(node) = &mut self.place {
+            node.store(&events, &self.mapping);
+        }
         if matches!(self.place, Place::Store) {
             let store = Store::open(self.dir.path(), StoreOptions::default()).unwrap();
             let new = events.iter().map(|event| NewDocument {
@@ -103,7 +124,12 @@ impl House {
     fn run(&self, rule: &LoadedRule, slot: DateTime<Utc>) -> ExecutionRecord {
         let state = self.state();
         let settings = Settings { trigger: Trigger::Manual, ..Settings::default() };
-        let backend: Arc<dyn Backend> = match self.place {
+        let mut renamed = None;
+        let backend: Arc<dyn Backend> = match &self.place {
+            Place::Node(node) => {
+                renamed = Some(node.renamed(rule));
+                node.backend(&self.dir, &state)
+            }
             Place::Memory => {
                 let mut mapping = self.mapping.clone();
                 for event in &self.events {
@@ -117,6 +143,7 @@ impl House {
             }
         };
         let engine = Engine::new(backend, state, Arc::new(ManualClock::new(slot)), settings).unwrap();
+        let rule = renamed.as_ref().unwrap_or(rule);
         let due = Due {
             rule: Arc::clone(&rule.rule),
             plan: rule.plan.clone(),
@@ -153,9 +180,13 @@ impl House {
     }
 }
 
-/// Runs `test` over documents in memory and over the embedded store.
+/// Runs `test` over documents in memory, over the embedded store and over every node that runs.
 fn everywhere(test: impl Fn(House)) {
-    for place in [Place::Memory, Place::Store] {
+    let nodes = running().into_iter().map(|node| Place::Node(OnNode::new(node)));
+    for place in [Place::Memory, Place::Store].into_iter().chain(nodes) {
+        if let Place::Node(node) = &place {
+            eprintln!("on {}", node.name());
+        }
         test(House::new(place));
     }
 }

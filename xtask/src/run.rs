@@ -82,20 +82,26 @@ pub fn test(quick: bool, all_nodes: bool) -> Result<()> {
     Ok(())
 }
 
-/// A Python that has DuckDB, which opens a store's files in one test: the machine's, else one in
-/// `target/python`, which is made once.
+/// A Python that has DuckDB, which opens a store's files in one test.
 fn python_with_duckdb() -> Result<String> {
+    python_with("duckdb", "duckdb", "python")
+}
+
+/// A Python that has a module of a package: the machine's, else one in a folder of `target`, which
+/// is made once.
+fn python_with(module: &str, package: &str, folder: &str) -> Result<String> {
+    let import = format!("import {module}");
     let has = |python: &str| {
-        Command::new(python).args(["-c", "import duckdb"]).output().is_ok_and(|seen| seen.status.success())
+        Command::new(python).args(["-c", &import]).output().is_ok_and(|seen| seen.status.success())
     };
     if has("python3") {
         return Ok("python3".to_owned());
     }
-    let folder = root().join("target/python");
+    let folder = root().join("target").join(folder);
     let own = folder.join("bin/python3").display().to_string();
     if !has(&own) {
         step("python", "python3", &["-m", "venv", &folder.display().to_string()])?;
-        step("duckdb", &own, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "duckdb"])?;
+        step(package, &own, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", package])?;
     }
     Ok(own)
 }
@@ -140,6 +146,7 @@ pub fn simulate(seeds: &str) -> Result<()> {
 const BENCHES: &[(&str, &[&str])] = &[
     ("ingest", &["B1"]),
     ("spine", &["B2", "B3", "B8"]),
+    ("cluster", &["B4"]),
     ("start", &["B7"]),
     ("schedule", &["B9"]),
     ("notify", &["B10"]),
@@ -149,7 +156,7 @@ const BENCHES: &[(&str, &[&str])] = &[
 pub fn bench(names: &[String]) -> Result<()> {
     let known = |name: &String| BENCHES.iter().any(|(_, measures)| measures.contains(&name.as_str()));
     if let Some(name) = names.iter().find(|name| !known(name)) {
-        bail!("no benchmark `{name}`: B1, B2, B3, B7 to B10 are there");
+        bail!("no benchmark `{name}`: B1 to B4, B7 to B10 are there");
     }
     for (binary, measures) in BENCHES {
         let wanted: Vec<&str> = measures
@@ -165,9 +172,29 @@ pub fn bench(names: &[String]) -> Result<()> {
         if *binary != "start" {
             arguments.extend(&wanted);
         }
+        if *binary == "cluster" {
+            cluster(&arguments)?;
+            continue;
+        }
         step(&wanted.join(" "), "cargo", &arguments)?;
     }
     Ok(())
+}
+
+/// The benchmark of clusters, with a node of its own and ElastAlert 2 beside it.
+fn cluster(arguments: &[&str]) -> Result<()> {
+    let elastalert = python_with("elastalert", "elastalert2", "elastalert");
+    if let Err(error) = &elastalert {
+        eprintln!("no ElastAlert 2, it is left out: {error:#}");
+    }
+    step("build", "cargo", &["bench", "--locked", "--bench", "cluster", "--no-run"])?;
+    let nodes = Nodes::start(&["opensearch"], true)?;
+    let named = nodes.variable();
+    let mut variables = vec![("TOCSIN_NODES", named.as_str())];
+    if let Ok(python) = &elastalert {
+        variables.push(("TOCSIN_ELASTALERT", python));
+    }
+    step_with("B4", "cargo", arguments, &variables)
 }
 
 /// Every fuzz target for `seconds` each.

@@ -13,6 +13,7 @@ use super::ask::{Found, Prepared};
 use super::query::{in_time, sort};
 use super::{ClusterBackend, failed};
 use crate::ecs::mapping::Field;
+use crate::ecs::types::FieldType;
 
 /// Most buckets of one answer: below `search.max_buckets` of every version with what lies in them.
 const BUCKETS: usize = 1_000;
@@ -43,15 +44,22 @@ pub(super) async fn aggregate(
     let Some(keys) = &request.keys else { return asker.page(request.after.as_ref(), None).await };
     // What is asked by key is answered whole: there are only so many.
     let mut page = BucketPage { indices: prepared.indices.count, ..BucketPage::default() };
+    let mut keys = keys.to_vec();
+    keys.sort();
+    let ordered = asker.ordered();
+    let mut before: Option<BucketKey> = None;
     for keys in keys.chunks(KEYS) {
-        let mut after = None;
+        // Where buckets come in the order of keys, those around the wanted ones are not asked for.
+        let mut after = before.take().filter(|_| ordered);
+        let last = keys.last();
+        before = last.cloned();
         loop {
             let part = asker.page(after.as_ref(), Some(keys)).await?;
             // An event with several values is in the buckets of all of them, asked for or not.
             page.buckets.extend(part.buckets.into_iter().filter(|bucket| keys.contains(&bucket.key)));
             match part.after {
-                Some(next) => after = Some(next),
-                None => break,
+                Some(next) if !ordered || Some(&next) < last => after = Some(next),
+                _ => break,
             }
         }
     }
@@ -125,6 +133,18 @@ impl<'a> Asker<'a> {
     ) -> Self {
         let fields = request.group_by.iter().map(|name| prepared.indices.mapping.resolve(name)).collect();
         Self { backend, request, search, prepared, fields }
+    }
+
+    /// Whether the cluster orders buckets as keys are ordered here, where addresses are texts.
+    fn ordered(&self) -> bool {
+        let plain = |field: &Field| {
+            !field.conflicting()
+                && !matches!(
+                    field.kind,
+                    FieldType::Ip | FieldType::Other | FieldType::Version | FieldType::GeoPoint
+                )
+        };
+        self.fields.iter().all(|field| field.as_ref().is_some_and(plain))
     }
 
     async fn page(

@@ -38,7 +38,9 @@ pub(super) struct Prepared<'r> {
     pub(super) request: &'r SearchRequest,
     pub(super) indices: Indices,
     pub(super) pushed: Pushed,
-    matcher: Option<Matcher>,
+    pub(super) matcher: Option<Matcher>,
+    /// Hits are read without their documents.
+    pub(super) names_only: bool,
 }
 
 impl<'r> Prepared<'r> {
@@ -46,7 +48,13 @@ impl<'r> Prepared<'r> {
         let pushed = push(&request.filter, &indices.mapping, request.now);
         let matcher =
             (!pushed.exact).then(|| Matcher::compile(&request.filter, &indices.mapping, request.now));
-        Self { request, indices, pushed, matcher }
+        Self { request, indices, pushed, matcher, names_only: false }
+    }
+
+    /// Leaves documents out, unless they are needed to judge whether they are hits; whether it does.
+    pub(super) fn name_only(&mut self) -> bool {
+        self.names_only = self.matcher.is_none();
+        self.names_only
     }
 
     /// Whether an event that the cluster found is a hit.
@@ -64,9 +72,10 @@ impl<'r> Prepared<'r> {
             "sort": sort(self.request),
             "track_total_hits": true,
         });
-        if !self.indices.unsourced.is_empty()
-            && let Some(object) = body.as_object_mut()
-        {
+        let Some(object) = body.as_object_mut() else { return body };
+        if self.names_only {
+            object.insert("_source".to_owned(), json!(false));
+        } else if !self.indices.unsourced.is_empty() {
             object.insert("fields".to_owned(), json!(&*self.indices.unsourced));
         }
         body

@@ -34,6 +34,11 @@ use crate::query::plan::{FieldPattern, Filter, Node};
 const LEAST_RULES: usize = 8;
 /// Most events of a window that are read.
 const MOST_EVENTS: u64 = 20_000;
+/// The windows of a group reach at most so many times as far as its shortest one: a rule that looks
+/// back a day would have all others read a day.
+const SPREAD: i64 = 4;
+/// Windows shorter than this count as this long, ms.
+const SHORT: i64 = 60_000;
 
 /// What the two ways cost, in seconds; learned from every cycle.
 #[derive(Debug)]
@@ -172,11 +177,44 @@ fn groups(requests: &[SearchRequest]) -> Vec<Group<'_>> {
             groups.len() - 1
         });
         if let Some(group) = groups.get_mut(place) {
-            group.hull = Window::new(group.hull.from.min(window.from), group.hull.to.max(window.to));
+            group.hull = hull(group.hull, window);
             group.numbers.push(number);
         }
     }
-    groups
+    groups.into_iter().flat_map(|group| alike(group, requests)).collect()
+}
+
+/// From the first to the last instant of both.
+fn hull(a: Window, b: Window) -> Window {
+    Window::new(a.from.min(b.from), a.to.max(b.to))
+}
+
+fn length(window: Window) -> i64 {
+    (window.to - window.from).num_milliseconds().max(SHORT)
+}
+
+/// A group in parts whose windows are about the same, short ones first.
+fn alike<'r>(group: Group<'r>, requests: &[SearchRequest]) -> Vec<Group<'r>> {
+    let mut windows: Vec<(usize, Window)> =
+        group.numbers.iter().filter_map(|number| Some((*number, requests.get(*number)?.window?))).collect();
+    windows.sort_by_key(|(number, window)| (length(*window), window.from, *number));
+    let mut parts: Vec<(i64, Group<'r>)> = Vec::new();
+    for (number, window) in windows {
+        let near = parts
+            .iter_mut()
+            .find(|(shortest, part)| length(hull(part.hull, window)) <= shortest.saturating_mul(SPREAD));
+        match near {
+            Some((_, part)) => {
+                part.hull = hull(part.hull, window);
+                part.numbers.push(number);
+            }
+            None => {
+                let time = group.time.clone();
+                parts.push((length(window), Group { hull: window, numbers: vec![number], time, ..group }));
+            }
+        }
+    }
+    parts.into_iter().map(|(_, part)| part).collect()
 }
 
 /// Whether a filter says here what it says on the cluster.
@@ -283,19 +321,25 @@ async fn download(
     wanted: &BTreeSet<Arc<str>>,
     most: u64,
 ) -> Result<Option<Vec<Document>>, BackendError> {
+    let cluster = backend.client().name();
+    let query = json!({"bool": {"filter": [window_query(&group.hull, &group.time, group.event_clock)]}});
+    // Counting what lies between two instants costs next to nothing, reading it for nothing a lot.
+    let count = json!({"size": 0, "query": query, "track_total_hits": true});
+    let counted = backend.ask(group.indices, &count).await.map_err(|error| failed(&error))?.whole(cluster)?;
+    match counted.total() {
+        0 => return Ok(Some(Vec::new())),
+        total if total > most => return Ok(None),
+        _ => {}
+    }
     let mut body = json!({
         "size": WINDOW,
-        "query": {"bool": {"filter": [window_query(&group.hull, &group.time, group.event_clock)]}},
+        "query": query,
         "sort": ["_doc"],
         "_source": wanted.iter().collect::<Vec<_>>(),
         "track_total_hits": true,
     });
-    let cluster = backend.client().name();
     let first = backend.ask(group.indices, &body).await.map_err(|error| failed(&error))?.whole(cluster)?;
     let total = first.total();
-    if total > most {
-        return Ok(None);
-    }
     let mut events: Vec<Document> = first.documents();
     if (events.len() as u64) < total {
         // More than one answer holds: read again, through a scroll.

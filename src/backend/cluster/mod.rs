@@ -25,11 +25,12 @@ use self::mapping::{Indices, Known};
 use self::page::Paging;
 use super::join::{NativePage, NativeRequest};
 use super::{
-    AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, HitPage, SearchRequest,
+    ANOMALIES, AggregateRequest, Backend, BackendError, BucketPage, Capabilities, DocumentRef, HitPage,
+    PlacePage, SearchRequest,
 };
 use crate::ecs::document::Document;
 use crate::ecs::mapping::Mapping;
-use crate::elastic::{Client, ElasticError};
+use crate::elastic::{Client, ElasticError, Product};
 
 /// How a cluster is searched. Whatever is chosen, the same events are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +90,16 @@ impl ClusterBackend {
         &self.inner.client
     }
 
+    /// The query that `request` is sent as when it is asked by itself, without its page and order.
+    ///
+    /// # Errors
+    /// When the mapping of its indices cannot be read.
+    pub async fn query(&self, request: &SearchRequest) -> Result<serde_json::Value, BackendError> {
+        let indices = self.indices(&request.indices).await?;
+        let pushed = query::push(&request.filter, &indices.mapping, request.now);
+        Ok(query::in_time(pushed.query, request))
+    }
+
     async fn indices(&self, patterns: &[String]) -> Result<Indices, BackendError> {
         self.inner.known.indices(&self.inner.client, patterns).await
     }
@@ -97,7 +108,7 @@ impl ClusterBackend {
 #[async_trait]
 impl Backend for ClusterBackend {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { name: "cluster", eql: false, esql: false, lenient: false, anomalies: false }
+        Capabilities { name: "cluster", eql: false, esql: false, lenient: false }
     }
 
     async fn mapping(&self, indices: &[String]) -> Result<Arc<Mapping>, BackendError> {
@@ -106,6 +117,10 @@ impl Backend for ClusterBackend {
 
     async fn search(&self, request: SearchRequest) -> Result<HitPage, BackendError> {
         page::search(self, &request).await
+    }
+
+    async fn places(&self, request: SearchRequest) -> Result<PlacePage, BackendError> {
+        page::places(self, &request).await
     }
 
     async fn search_many(&self, requests: Vec<SearchRequest>) -> Vec<Result<HitPage, BackendError>> {
@@ -118,6 +133,15 @@ impl Backend for ClusterBackend {
 
     async fn eql(&self, request: &NativeRequest) -> Result<Option<NativePage>, BackendError> {
         eql::eql(self, request).await
+    }
+
+    async fn anomalies(&self) -> Result<bool, BackendError> {
+        let flavour = self.inner.client.flavour().await.map_err(|error| failed(&error))?;
+        // An index of that name on another product was made by hand.
+        if flavour.product != Product::Elasticsearch {
+            return Ok(false);
+        }
+        Ok(self.indices(&[ANOMALIES.to_owned()]).await?.count > 0)
     }
 
     async fn get(&self, names: &[DocumentRef]) -> Result<Vec<Option<Document>>, BackendError> {

@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::super::{BackendError, Hit, HitPage, SearchRequest, SortKey};
+use super::super::{BackendError, Hit, HitPage, PlacePage, SearchRequest, SortKey};
 use super::ask::{Found, Prepared};
 use super::{ClusterBackend, failed, joined};
+use crate::base::limits::PAGE_HITS;
+use crate::ecs::document::Document;
 use crate::elastic::{ElasticError, Method, Request, segment};
 use crate::store::batch::NO_TIME;
 
@@ -36,9 +38,18 @@ pub(super) struct Paging {
     pit: Option<String>,
     /// How many events there were when it began, in its point in time or without one.
     total: Option<u64>,
-    /// How many events were read before this page.
-    seen: u64,
+    /// How many events were read before this page; `None`: nobody remembers.
+    seen: Option<u64>,
+    /// Nothing is left to read.
+    over: bool,
     used: Instant,
+}
+
+impl Paging {
+    /// A search of which nothing was read.
+    fn new() -> Self {
+        Self { pit: None, total: None, seen: Some(0), over: false, used: Instant::now() }
+    }
 }
 
 /// Where a part of the order begins.
@@ -80,17 +91,46 @@ pub(super) async fn search(
         return Ok(HitPage::default());
     }
     let prepared = Prepared::new(request, indices);
-    match &request.after {
-        None => first(backend, &prepared).await,
-        Some(after) => {
-            let identity = identity(request);
-            let mut paging = begin(backend, request, identity).await?;
-            let page = Reader { backend, prepared: &prepared, paging: &mut paging };
-            let page = page.read(Vec::new(), Some(after.clone()), None).await;
-            end(backend, request, identity, paging, &page).await?;
-            page
-        }
+    page(backend, &prepared).await
+}
+
+/// One page of places, for those who need no documents. What is over is over: the page after the
+/// last costs nothing.
+pub(super) async fn places(
+    backend: &ClusterBackend,
+    request: &SearchRequest,
+) -> Result<PlacePage, BackendError> {
+    let indices = backend.indices(&request.indices).await?;
+    if indices.count == 0 {
+        return Ok(PlacePage::default());
     }
+    let mut prepared = Prepared::new(request, indices);
+    if !prepared.name_only() {
+        // Whether an event is a hit is judged on the event.
+        let smaller = SearchRequest { size: request.size.min(PAGE_HITS), ..request.clone() };
+        let prepared = Prepared { request: &smaller, ..prepared };
+        return Ok(only_places(page(backend, &prepared).await?));
+    }
+    Ok(only_places(page(backend, &prepared).await?))
+}
+
+fn only_places(HitPage { hits, total, indices }: HitPage) -> PlacePage {
+    PlacePage { places: hits.into_iter().map(|hit| hit.sort).collect(), total, indices }
+}
+
+async fn page(backend: &ClusterBackend, prepared: &Prepared<'_>) -> Result<HitPage, BackendError> {
+    let request = prepared.request;
+    let Some(after) = &request.after else { return first(backend, prepared).await };
+    let identity = identity(request);
+    let mut paging = begin(backend, request, identity).await?;
+    if paging.over {
+        let total = paging.total.unwrap_or(0);
+        return Ok(HitPage { hits: Vec::new(), total, indices: prepared.indices.count });
+    }
+    let page = Reader { backend, prepared, paging: &mut paging };
+    let page = page.read(Vec::new(), Some(after.clone()), None).await;
+    end(backend, prepared, identity, paging, &page).await;
+    page
 }
 
 /// The first page of a search.
@@ -98,7 +138,7 @@ pub(super) async fn first(
     backend: &ClusterBackend,
     prepared: &Prepared<'_>,
 ) -> Result<HitPage, BackendError> {
-    let mut paging = Paging { pit: None, total: None, seen: 0, used: Instant::now() };
+    let mut paging = Paging::new();
     let page = Reader { backend, prepared, paging: &mut paging }.read(Vec::new(), None, None).await;
     remember(backend, prepared.request, &paging, &page);
     page
@@ -111,7 +151,7 @@ pub(super) async fn from_first(
     found: Found,
     asked: usize,
 ) -> Result<HitPage, BackendError> {
-    let mut paging = Paging { pit: None, total: Some(found.total()), seen: 0, used: Instant::now() };
+    let mut paging = Paging { total: Some(found.total()), ..Paging::new() };
     let reader = Reader { backend, prepared, paging: &mut paging };
     let page = reader.read(Vec::new(), None, Some((found, asked))).await;
     remember(backend, prepared.request, &paging, &page);
@@ -159,29 +199,32 @@ async fn begin(
     identity: u64,
 ) -> Result<Paging, BackendError> {
     let known = backend.inner.paging.lock().unwrap_or_else(PoisonError::into_inner).remove(&identity);
-    let mut paging = known.unwrap_or(Paging { pit: None, total: None, seen: 0, used: Instant::now() });
-    if paging.pit.is_none() {
+    let mut paging = known.unwrap_or(Paging { seen: None, ..Paging::new() });
+    if paging.pit.is_none() && !paging.over {
         paging.pit = open(backend, request).await.map_err(|error| failed(&error))?;
     }
     Ok(paging)
 }
 
-/// Keeps or closes the point in time, and checks at the end that everything was read.
+/// Keeps the point in time for the next page, or closes it.
 async fn end(
     backend: &ClusterBackend,
-    request: &SearchRequest,
+    prepared: &Prepared<'_>,
     identity: u64,
     paging: Paging,
     page: &Result<HitPage, BackendError>,
-) -> Result<(), BackendError> {
-    if page.as_ref().is_ok_and(|page| page.hits.len() >= request.size) {
+) {
+    if page.as_ref().is_ok_and(|page| page.hits.len() >= prepared.request.size) {
         keep(backend, identity, paging);
-        return Ok(());
+        return;
     }
     if let Some(pit) = &paging.pit {
         close(backend, pit).await;
     }
-    Ok(())
+    // Who reads places asks until there are none.
+    if prepared.names_only && page.is_ok() {
+        keep(backend, identity, Paging { pit: None, over: true, ..paging });
+    }
 }
 
 /// Opens a point in time; `None` where the product has none.
@@ -283,7 +326,7 @@ impl Reader<'_> {
         if all && size > 0 {
             self.check(total)?;
         }
-        if !self.prepared.pushed.exact && all && self.paging.seen == total {
+        if !self.prepared.pushed.exact && all && self.paging.seen == Some(total) {
             // Everything lies before us, so the number of hits is known.
             if request.after.is_none() {
                 total = hits.len() as u64;
@@ -294,14 +337,13 @@ impl Reader<'_> {
 
     /// Counts what was read, and keeps what is a hit.
     fn take(&mut self, hits: &mut Vec<Hit>, read: Vec<Hit>) {
-        self.paging.seen += read.len() as u64;
+        self.paging.seen = self.paging.seen.map(|seen| seen + read.len() as u64);
         hits.extend(read.into_iter().filter(|hit| self.prepared.holds(hit)));
     }
 
     /// Everything was read: does the number fit?
     fn check(&self, total: u64) -> Result<(), BackendError> {
-        let Some(began) = self.paging.total else { return Ok(()) };
-        let seen = self.paging.seen;
+        let (Some(began), Some(seen)) = (self.paging.total, self.paging.seen) else { return Ok(()) };
         // Without a point in time events may come and go between two pages.
         let whole = if self.paging.pit.is_some() { seen == total } else { seen >= began.min(total) };
         if whole {
@@ -454,6 +496,13 @@ impl Reader<'_> {
 
     /// The events of these names at one instant, in their order.
     async fn named(&mut self, border: &SortKey, names: &[SortKey]) -> Result<Vec<Hit>, BackendError> {
+        if self.prepared.names_only {
+            let hit = |sort: &SortKey| Hit {
+                document: Document::new(Arc::clone(&sort.index), Arc::clone(&sort.id), json!({})),
+                sort: sort.clone(),
+            };
+            return Ok(names.iter().map(hit).collect());
+        }
         let mut hits: Vec<Hit> = Vec::with_capacity(names.len());
         let mut parts: Vec<&[SortKey]> = vec![names];
         while let Some(part) = parts.pop() {

@@ -11,9 +11,9 @@ use crate::base::datemath::{self, Rounding};
 use crate::base::window::{Window, iso_millis};
 use crate::ecs::mapping::{Field, Mapping};
 use crate::ecs::types::FieldType;
-use crate::query::compile::elastic::{escaped_pattern, filter_query};
+use crate::query::compile::elastic::{escaped_pattern, filter_query, wildcard_text};
 use crate::query::eval::wildcard::Wildcard;
-use crate::query::plan::{Bounds, Case, FieldPattern, Filter, Node, Pattern, Piece};
+use crate::query::plan::{Bounds, Case, FieldPattern, Filter, Node, Pattern};
 
 /// Most clauses that are sent; Elasticsearch refuses queries with more than 1,024.
 const CLAUSES: usize = 900;
@@ -265,26 +265,6 @@ fn wildcard(name: &str, field: Option<&Field>, pattern: &Pattern, case: Case) ->
         return leaf("wildcard", name, json!({"value": wildcard_text(pattern)}));
     }
     json!({"query_string": {"fields": [name], "query": escaped_pattern(pattern)}})
-}
-
-/// A pattern as the `wildcard` query reads it.
-fn wildcard_text(Pattern(pieces): &Pattern) -> String {
-    let mut out = String::new();
-    for piece in pieces {
-        match piece {
-            Piece::Any => out.push('*'),
-            Piece::One => out.push('?'),
-            Piece::Literal(text) => {
-                for c in text.chars() {
-                    if matches!(c, '*' | '?' | '\\') {
-                        out.push('\\');
-                    }
-                    out.push(c);
-                }
-            }
-        }
-    }
-    out
 }
 
 fn any_of(clauses: Vec<Value>, least: u32) -> Value {

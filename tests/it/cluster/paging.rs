@@ -155,9 +155,9 @@ fn many_searches_are_one_request_and_the_same_pages() {
             pages.map(|page| (whole(&page), page.total, page.indices)).collect()
         };
         let expected = pages(expected);
-        // Together: the mapping, the window, the hits; and the mapping of the index that is not
+        // Together: the mapping, how many there are, the window, the hits; and the mapping of the index that is not
         // there. One by one: what finds more than a first page holds is read on by itself.
-        for (grouped, most) in [(true, 4), (false, 3 + 2 * 75)] {
+        for (grouped, most) in [(true, 5), (false, 3 + 2 * 75)] {
             let options = ClusterOptions { grouped, ..ClusterOptions::default() };
             let backend = ClusterBackend::with_options(node.client(), options);
             let found = pages(block(backend.search_many(requests.clone())));

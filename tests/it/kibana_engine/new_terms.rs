@@ -1,20 +1,36 @@
 //! Kibana 9's expectations of new-terms rules.
 
+use std::path::Path;
+
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
 use tocsin::base::window::iso_millis;
 
-use super::{House, load, new_document, value};
+use super::house::{House, new_document};
+use super::{load, value};
+use crate::nodes::{Node, running};
 use crate::shared::shared_dir;
 
 #[test]
 fn new_terms_are_those_that_kibana_finds() {
     let Some(shared) = shared_dir() else { return };
+    cases(&shared, None);
+}
+
+#[test]
+fn new_terms_are_those_that_kibana_finds_on_real_nodes() {
+    let Some(shared) = shared_dir() else { return };
+    for node in running() {
+        cases(&shared, Some(&node));
+    }
+}
+
+fn cases(shared: &Path, node: Option<&Node>) {
     let path = shared.join("data/kibana-engine/cases/new_terms_9x.json");
     let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     for case in &cases {
         let name = case["name"].as_str().unwrap();
-        let house = House::new();
+        let mut house = House::on(node);
         let mut rule = case["rule"].clone();
         for (key, default) in [("rule_id", "r"), ("description", "d"), ("name", "n"), ("severity", "low")] {
             if rule.get(key).is_none() {
@@ -26,7 +42,7 @@ fn new_terms_are_those_that_kibana_finds() {
         }
         let from: DateTime<Utc> = rule["from"].as_str().unwrap().parse().unwrap();
         if let Some(archive) = case["archive"].as_str() {
-            load(&shared, archive, None, &house.store);
+            load(shared, archive, None, &mut house);
         }
         let mut documents = Vec::new();
         // The documents of the window have their time right after its start.
@@ -41,7 +57,15 @@ fn new_terms_are_those_that_kibana_finds() {
             }
         }
         if !documents.is_empty() {
-            house.store.append(documents).unwrap();
+            let keyword = json!({"match_mapping_type": "string", "mapping": {"type": "keyword"}});
+            let mappings = json!({
+                "dynamic_templates": [{"texts": keyword}],
+                "properties": {"@timestamp": {"type": "date"}},
+            });
+            if node.is_some() {
+                house.make("new_terms", &mappings, &json!({}));
+            }
+            house.store(documents);
         }
         // `from` is absolute in these cases, and the window ends whenever the rule runs.
         let ran = house.run(&rule.to_string(), from + Duration::hours(1));

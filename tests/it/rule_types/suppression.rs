@@ -104,7 +104,7 @@ fn events_without_the_field_are_a_group_or_alerts_of_their_own() {
         assert_eq!((record.alerts, record.suppressed), (3, 1));
         assert_eq!(shown(&house)[0], "\"-\" +null -..-", "an alert as any other");
         assert_eq!(shown(&house)[2], "[\"a\",\"b\"] +1 11:59..12:00", "the order of values is no difference");
-        let mut fresh = House::new(house.place);
+        let mut fresh = House::new(house.place.clone());
         fresh.add([act("1", noon() - minutes(3), &Value::Null), act("2", noon() - minutes(2), &Value::Null)]);
         let record = fresh.run(&by_user(""), noon());
         assert_eq!((record.alerts, record.suppressed), (1, 1));

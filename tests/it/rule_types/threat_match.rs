@@ -67,7 +67,7 @@ fn an_event_with_an_indicators_value_alerts_and_tells_of_it() {
                     "feed": {"name": "exits"},
                     "matched": {
                         "atomic": "203.0.113.7", "field": "source.ip", "id": "tor-1",
-                        "index": "indicators-feed", "type": "indicator_match_rule",
+                        "index": house.named("indicators-feed"), "type": "indicator_match_rule",
                     },
                 },
             ])
@@ -163,7 +163,9 @@ fn missing_indicators_are_said() {
         house.add([connection("1", 1, json!({"source": {"ip": "203.0.113.7"}}))]);
         let record = house.run(&rule(&matching(BY_ADDRESS)), noon());
         assert_eq!((record.alerts, record.status.as_str()), (0, "no data source"));
-        assert_eq!(record.warnings, ["no index of indicators matches `indicators-*`: nothing can be found"]);
+        let indicators = house.named("indicators-*");
+        let missing = format!("no index of indicators matches `{indicators}`: nothing can be found");
+        assert_eq!(record.warnings, [missing]);
     });
 }
 

@@ -26,7 +26,7 @@ fn each_group_that_is_large_enough_is_one_alert() {
             first["kibana.alert.threshold_result"],
             json!({"terms": [{"field": "user.name", "value": "a"}], "count": 3, "from": "2026-11-01T11:30:00.000Z"})
         );
-        assert_eq!(first["kibana.alert.ancestors"][0]["index"], "logs-*");
+        assert_eq!(first["kibana.alert.ancestors"][0]["index"], house.named("logs-*"));
         assert_eq!(alerts[1].source["kibana.alert.threshold_result"]["count"], 2);
     });
 }

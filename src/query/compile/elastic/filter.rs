@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::term::escaped_pattern;
+use super::term::{escaped_pattern, wildcard_text};
 use crate::query::plan::values::ValueSet;
 use crate::query::plan::{Bounds, Case, FieldPattern, Filter, Least, Node, Pattern, Piece};
 
@@ -100,26 +100,6 @@ fn wildcard(field: Option<&FieldPattern>, pattern: &Pattern, case: Case) -> Valu
         }
         other => query_string(other, &escaped_pattern(pattern)),
     }
-}
-
-/// A pattern as the `wildcard` query reads it.
-fn wildcard_text(Pattern(pieces): &Pattern) -> String {
-    let mut out = String::new();
-    for piece in pieces {
-        match piece {
-            Piece::Any => out.push('*'),
-            Piece::One => out.push('?'),
-            Piece::Literal(text) => {
-                for c in text.chars() {
-                    if matches!(c, '*' | '?' | '\\') {
-                        out.push('\\');
-                    }
-                    out.push(c);
-                }
-            }
-        }
-    }
-    out
 }
 
 fn query_string(field: Option<&FieldPattern>, query: &str) -> Value {

@@ -16,7 +16,7 @@ pub use eql::{EqlSearch, eql_body};
 pub use fields::{FieldList, ListedField, Script};
 pub use filter::filter_query;
 pub use request::{TimeRange, bool_query, search_body};
-pub use term::{escaped_pattern, value};
+pub use term::{escaped_pattern, value, wildcard_text};
 
 use serde_json::{Value, json};
 

@@ -15,8 +15,18 @@ pub fn value(term: &Term) -> Value {
     }
 }
 
-/// A pattern as `query_string` and `wildcard` read it.
-pub fn escaped_pattern(Pattern(pieces): &Pattern) -> String {
+/// A pattern as `query_string` reads it.
+pub fn escaped_pattern(pattern: &Pattern) -> String {
+    written(pattern, "+-=&|><!(){}[]^\"~*?:\\/")
+}
+
+/// A pattern as the `wildcard` query reads it.
+pub fn wildcard_text(pattern: &Pattern) -> String {
+    written(pattern, "*?\\")
+}
+
+/// A pattern with `special` characters of its literals escaped.
+fn written(Pattern(pieces): &Pattern, special: &str) -> String {
     let mut out = String::new();
     for piece in pieces {
         match piece {
@@ -24,7 +34,7 @@ pub fn escaped_pattern(Pattern(pieces): &Pattern) -> String {
             Piece::One => out.push('?'),
             Piece::Literal(text) => {
                 for c in text.chars() {
-                    if "+-=&|><!(){}[]^\"~*?:\\/".contains(c) {
+                    if special.contains(c) {
                         out.push('\\');
                     }
                     out.push(c);
