@@ -42,7 +42,8 @@ impl Worker {
     /// changes, secrets are read again.
     pub async fn run(self, stop: CancellationToken, mut reload: watch::Receiver<u64>) {
         loop {
-            let (round, again) = (stop.child_token(), CancellationToken::new());
+            // Not a child of `stop`: lanes drain after the last digests were made.
+            let (round, again) = (CancellationToken::new(), CancellationToken::new());
             let mut lanes = self.start(&round).await;
             let mut known: HashSet<String> =
                 self.setup.lanes.iter().map(|lane| lane.config.name.clone()).collect();

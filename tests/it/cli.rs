@@ -5,6 +5,7 @@ mod configuration;
 mod doctor;
 mod eql;
 mod ingest;
+mod notify;
 mod service;
 mod shell;
 mod workflow;
