@@ -2,6 +2,7 @@
 //! folder.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tocsin::backend::Backend;
@@ -119,7 +120,9 @@ impl House {
         let set = load_sources(&sources, None);
         let errors: Vec<_> = set.errors().collect();
         assert!(errors.is_empty(), "{errors:?}");
-        let settings = Settings { trigger: Trigger::Manual, ..Settings::default() };
+        // Cases with thousands of combinations take a node some minutes beside other tests.
+        let timeout = Duration::from_mins(20);
+        let settings = Settings { trigger: Trigger::Manual, timeout, ..Settings::default() };
         let engine =
             Engine::new(self.backend(), Arc::clone(&self.state), Arc::new(SystemClock), settings).unwrap();
         let due = Due::compiled(&set.compiled[0], slot);
