@@ -45,7 +45,8 @@ const NOT_COMPARED: &[(&str, &str, &str)] = &[
 ];
 
 /// The same for cases that the embedded store passes and nodes do not.
-const ON_NODES: &[(&str, &str, &str)] = &[];
+const ON_NODES: &[(&str, &str, &str)] =
+    &[("runtime", "", "OpenSearch has no runtime fields, and these nodes of Elasticsearch no scripts")];
 
 /// Operations of Kibana's interfaces, which are not here: cases that use them are about those.
 const INTERFACES: &[&str] = &["http", "security.role.create", "es.updateByQuery"];
