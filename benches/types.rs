@@ -4,7 +4,6 @@
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
-    clippy::cast_precision_loss,
     clippy::cast_possible_wrap,
     clippy::indexing_slicing,
     reason = "a benchmark prints what it measured and ends at the first surprise"

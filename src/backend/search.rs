@@ -312,7 +312,7 @@ impl Searcher {
                 Pruning::On => !may_match(),
                 Pruning::Off => false,
                 // Rightly skipped and every other one that is not.
-                Pruning::Broken => !may_match() || batch.rows() % 2 == 0,
+                Pruning::Broken => !may_match() || batch.rows().is_multiple_of(2),
             };
             if skip {
                 let rows = u32::try_from(batch.rows()).unwrap_or(u32::MAX);

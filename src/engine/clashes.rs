@@ -18,11 +18,15 @@ use crate::query::plan::Filter;
 /// Most filters that are remembered; all are forgotten when there are more, and come back as needed.
 const KEPT: usize = 20_000;
 
-/// What filters were found to ask, by the filter's address, which is its own as long as it is held
-/// here, and the mapping's fingerprint.
+/// A filter's address, which is its own as long as it is held here, and the mapping's fingerprint.
+type Asked = (usize, u64);
+/// The filter, and what it asks that cannot be.
+type Found = (Arc<Filter>, Arc<[String]>);
+
+/// What filters were found to ask.
 #[derive(Debug, Default)]
 pub(super) struct Clashes {
-    known: Mutex<FxHashMap<(usize, u64), (Arc<Filter>, Arc<[String]>)>>,
+    known: Mutex<FxHashMap<Asked, Found>>,
 }
 
 impl Clashes {

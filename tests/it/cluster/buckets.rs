@@ -39,7 +39,7 @@ fn sources() -> Vec<(String, Value)> {
             fields.insert("ratio".into(), json!((n % 6) as f64 / 2.0));
             fields.insert("ok".into(), if n % 4 == 0 { json!("true") } else { json!(n % 4 == 1) });
             if n % 9 != 0 {
-                let address = ["10.0.0.1", "2001:db8::1", "2001:db8:0:0::1"][n as usize % 3];
+                let address = ["10.0.0.1", "2001:db8::1", "2001:db8:0:0::1"][usize::try_from(n).unwrap() % 3];
                 fields.insert("ip".into(), json!(address));
             }
             if n % 4 == 0 {

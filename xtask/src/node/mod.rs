@@ -152,9 +152,9 @@ impl Node {
 /// A port that is free for HTTP, as is the one that nodes talk among themselves on.
 pub fn free_port() -> Result<u16> {
     // Below the range from which the system takes ports for connections.
-    let first = match std::env::var("TOCSIN_NODE_PORT") {
-        Ok(port) => port.parse().context("`TOCSIN_NODE_PORT` is no number")?,
-        Err(_) => 19_200,
+    let first = match std::env::var_os("TOCSIN_NODE_PORT") {
+        Some(port) => port.to_string_lossy().parse().context("`TOCSIN_NODE_PORT` is no number")?,
+        None => 19_200,
     };
     for port in first..19_400 {
         let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
