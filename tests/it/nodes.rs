@@ -42,6 +42,11 @@ pub(crate) fn running() -> Vec<Node> {
     nodes().into_iter().map(|(name, url)| Node { name, url }).collect()
 }
 
+/// The node of the product that everybody tests with: for what takes minutes on each.
+pub(crate) fn reference() -> Option<Node> {
+    running().into_iter().find(|node| node.name == "opensearch")
+}
+
 pub(crate) fn block<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
