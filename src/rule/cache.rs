@@ -123,15 +123,23 @@ impl Cache {
     }
 
     /// Remembers what a file with this content gave. It goes to the new cache file at once, so that
-    /// a first start with thousands of rules does not hold them twice.
-    pub(super) fn put(&mut self, key: Hash, format: Format, loaded: &LoadedFile) -> io::Result<()> {
-        let Some(dir) = &self.dir else { return Ok(()) };
+    /// a first start with thousands of rules does not hold them twice. Returns what the cache will
+    /// give: the same without the room for growth that reading a file leaves in it, so that a first
+    /// start holds no more than later ones.
+    pub(super) fn put(
+        &mut self,
+        key: Hash,
+        format: Format,
+        loaded: &LoadedFile,
+    ) -> io::Result<Option<LoadedFile>> {
+        let Some(dir) = &self.dir else { return Ok(None) };
         let new = match &mut self.new {
             Some(new) => new,
             None => self.new.insert(Writing::begin(dir)?),
         };
         let payload = rmp_serde::to_vec(loaded).map_err(io::Error::other)?;
-        new.add((key, format as u8), &payload)
+        new.add((key, format as u8), &payload)?;
+        Ok(rmp_serde::from_slice(&payload).ok())
     }
 
     /// Stops keeping anything: the folder cannot be written. [`Cache::close`] tells why.

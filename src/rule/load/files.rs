@@ -147,10 +147,13 @@ fn load(file: &RuleFile, bytes: &[u8], cache: &mut Cache) -> LoadedFile {
         return known;
     }
     let loaded = parse(bytes, file.format, &key);
-    if let Err(error) = cache.put(key, file.format, &loaded) {
-        cache.give_up(error);
+    match cache.put(key, file.format, &loaded) {
+        Ok(compact) => compact.unwrap_or(loaded),
+        Err(error) => {
+            cache.give_up(error);
+            loaded
+        }
     }
-    loaded
 }
 
 /// The rules in bytes whose SHA-256 is `key`.
