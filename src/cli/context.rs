@@ -25,6 +25,9 @@ use crate::telemetry;
 
 type Sink = Box<dyn Write + Send>;
 
+/// How long a thread for blocking work waits for more.
+const THREADS_REST: std::time::Duration = std::time::Duration::from_mins(15);
+
 /// What every command is given.
 pub struct Context {
     loaded: Loaded,
@@ -325,6 +328,9 @@ impl Context {
         if self.runtime.get().is_none() {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
+                // A thread that ends leaves its part of the heap behind: a service that searches every
+                // second would leave one a second.
+                .thread_keep_alive(THREADS_REST)
                 .build()
                 .map_err(|error| CliError::failed(format!("cannot start the runtime: {error}")))?;
             drop(self.runtime.set(runtime));
