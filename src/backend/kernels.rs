@@ -49,7 +49,7 @@ pub(super) struct Compiled {
 
 /// Most filters and kernels kept; all are dropped when there are more, and come back as needed.
 const FILTERS_KEPT: usize = 50_000;
-const KERNELS_KEPT: usize = 16;
+const KERNELS_KEPT: usize = 64;
 
 /// Filters are remembered by address, which is theirs as long as they are kept, and by the
 /// mapping's fingerprint.
