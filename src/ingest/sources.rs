@@ -81,11 +81,17 @@ pub fn find(paths: &[PathBuf]) -> Result<Sources, SourceError> {
     Ok(out)
 }
 
+/// A store among the files that are read is nothing to read: neither this one nor another.
+fn is_data_folder(entry: &walkdir::DirEntry) -> bool {
+    entry.file_type().is_dir() && crate::store::is_data_folder(entry.path())
+}
+
 fn walk(folder: &Path, out: &mut Sources) {
     // Whoever names a digest folder wants its files.
     let digests_wanted = is_digest(folder);
     let visible = |entry: &walkdir::DirEntry| {
-        entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
+        entry.depth() == 0
+            || !(entry.file_name().as_encoded_bytes().starts_with(b".") || is_data_folder(entry))
     };
     for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter().filter_entry(visible)
     {
@@ -133,6 +139,8 @@ mod tests {
             "a/.x",
             "AWSLogs/1/CloudTrail-Digest/eu/d.json.gz",
             "AWSLogs/1/CloudTrail/eu/e.json.gz",
+            "tocsin-data/events/events.sqlite",
+            "tocsin-data/events/segments/x.parquet",
         ] {
             let path = dir.path().join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -39,7 +39,7 @@ pub(crate) use cache::Rests;
 pub use check::{Checked, Problem};
 pub use error::StoreError;
 pub use merge::Compacted;
-pub use open::Store;
+pub use open::{Store, is_data_folder};
 pub use options::{Pruning, StoreOptions};
 pub use retain::Retained;
 pub use snapshot::{Snapshot, TimeBounds};

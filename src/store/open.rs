@@ -61,16 +61,25 @@ impl std::fmt::Debug for Store {
     }
 }
 
+/// The folder of events in a data folder, and the database in it.
+const EVENTS: &str = "events";
+const DATABASE: &str = "events.sqlite";
+
+/// Whether `dir` is a data folder: a store lies in it.
+pub fn is_data_folder(dir: &Path) -> bool {
+    dir.join(EVENTS).join(DATABASE).is_file()
+}
+
 impl Store {
     /// Opens the store in the data folder `dir`, creating it when it is new.
     ///
     /// # Errors
     /// When the folder cannot be created or read, or was written by a newer version.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let events = dir.join("events");
+        let events = dir.join(EVENTS);
         let segments = events.join("segments");
         std::fs::create_dir_all(&segments).map_err(|e| StoreError::io("create", &segments, e))?;
-        let database = events.join("events.sqlite");
+        let database = events.join(DATABASE);
         let writer = Database::open(&database)?;
         let reader = Database::open(&database)?;
         let cache = Arc::new(Cache::new(options.cache_bytes));

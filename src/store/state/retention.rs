@@ -14,7 +14,8 @@ pub struct Removed {
 }
 
 impl StateDb {
-    /// Removes alerts and executions from before the given times; `None` keeps all of that kind.
+    /// Removes alerts, and executions that were run and written before the given times; `None` keeps
+    /// all of that kind.
     ///
     /// # Errors
     /// When the database cannot be written; then nothing was removed.
@@ -30,8 +31,10 @@ impl StateDb {
                     c.execute("DELETE FROM alerts WHERE timestamp < ?1", [from.timestamp_millis()])?;
             }
             if let Some(from) = executions_from {
-                removed.executions =
-                    c.execute("DELETE FROM executions WHERE started < ?1", [from.timestamp_millis()])?;
+                removed.executions = c.execute(
+                    "DELETE FROM executions WHERE started < ?1 AND coalesce(written, started) < ?1",
+                    [from.timestamp_millis()],
+                )?;
             }
             Ok(removed)
         })

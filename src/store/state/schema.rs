@@ -93,6 +93,9 @@ CREATE INDEX forward_by_alert ON forward (alert, target, number);
 ",
     super::outbox::SCHEMA,
     super::triage::SCHEMA,
+    "
+ALTER TABLE executions ADD COLUMN written INTEGER;
+",
 ];
 
 /// Brings the database to the newest format.

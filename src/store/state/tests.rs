@@ -178,4 +178,10 @@ fn overrides_and_retention() {
     db.commit(vec![execution("r", vec![alert("old", "r", 1), alert("new", "r", 10)])]).unwrap();
     let removed = db.retain(Some(at(5)), None).unwrap();
     assert_eq!(removed, Removed { alerts: 1, executions: 0 });
+
+    // The execution was of 1970 and is written now.
+    let year =
+        |year| chrono::NaiveDate::from_ymd_opt(year, 1, 1).unwrap().and_hms_opt(0, 0, 0).unwrap().and_utc();
+    assert_eq!(db.retain(None, Some(year(2020))).unwrap(), Removed::default());
+    assert_eq!(db.retain(None, Some(year(2500))).unwrap(), Removed { alerts: 0, executions: 1 });
 }
