@@ -104,7 +104,7 @@ impl ClusterState {
             for ((rule, state), written) in waiting.into_iter().zip(states).zip(self.write(&items).await?) {
                 match written {
                     Written::Done(place) => {
-                        self.remember(&state.rule, place);
+                        self.remember(&state, place);
                         claimed.insert(state.rule.clone(), state);
                     }
                     // Its runner wrote in between: what it wrote is to be known.

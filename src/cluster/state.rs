@@ -41,13 +41,21 @@ pub(super) fn mapping() -> Value {
     }})
 }
 
+/// What is known of a rule's state that is there.
+#[derive(Debug, Clone, Copy)]
+struct Version {
+    place: Place,
+    /// The token it was written under.
+    fence: i64,
+}
+
 /// State in a cluster, with alerts wherever the sink puts them.
 pub struct ClusterState {
     client: Arc<Client>,
     names: Names,
     alerts: Arc<dyn AlertSink>,
     /// Versions of the rules' states as they were read or written last.
-    versions: Mutex<HashMap<String, Place>>,
+    versions: Mutex<HashMap<String, Version>>,
 }
 
 impl std::fmt::Debug for ClusterState {
@@ -208,12 +216,14 @@ impl ClusterState {
         Bulk { client: &self.client, index: &self.names.state, require_alias: false, repeatable: true }
     }
 
-    fn version(&self, rule: &str) -> Option<Place> {
+    fn version(&self, rule: &str) -> Option<Version> {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner).get(rule).copied()
     }
 
-    pub(super) fn remember(&self, rule: &str, place: Place) {
-        self.versions.lock().unwrap_or_else(PoisonError::into_inner).insert(rule.to_owned(), place);
+    /// Notes under which version a rule's state is there.
+    pub(super) fn remember(&self, state: &RuleState, place: Place) {
+        let version = Version { place, fence: state.fence };
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner).insert(state.rule.clone(), version);
     }
 
     /// Writes rules' states, each under the version that is known of it. Where someone else wrote
@@ -223,6 +233,16 @@ impl ClusterState {
         let mut failed = HashMap::new();
         let mut waiting = states;
         for _ in 0..CONFLICTS {
+            // That a version is known does not mean that what is written builds on it: this runner may
+            // have claimed the rule again, or read all states, since the execution began.
+            waiting.retain(|ours| {
+                let fenced = self.version(&ours.rule).is_some_and(|known| known.fence > ours.fence);
+                if fenced {
+                    let error = StateError::Fenced { rule: ours.rule_id.clone() };
+                    failed.insert(ours.rule.clone(), error.to_string());
+                }
+                !fenced
+            });
             if waiting.is_empty() {
                 return Ok(failed);
             }
@@ -231,7 +251,7 @@ impl ClusterState {
                 .map(|state| {
                     let key = rule_key(&state.rule);
                     let action = match self.version(&state.rule) {
-                        Some(place) => json!({"index": {
+                        Some(Version { place, .. }) => json!({"index": {
                             "_id": key, "if_seq_no": place.seq_no, "if_primary_term": place.primary_term,
                         }}),
                         None => json!({"create": {"_id": key}}),
@@ -245,7 +265,7 @@ impl ClusterState {
             let mut again = Vec::new();
             for (state, written) in waiting.into_iter().zip(written) {
                 match written {
-                    Written::Done(place) => self.remember(&state.rule, place),
+                    Written::Done(place) => self.remember(&state, place),
                     Written::Conflict => again.push(state),
                     Written::Refused(refusal) => {
                         failed.insert(state.rule, refusal.to_string());
@@ -258,15 +278,7 @@ impl ClusterState {
                 let there = self.all(filter, None).await?;
                 for (payload, place) in there {
                     let Ok(theirs) = serde_json::from_value::<RuleState>(payload) else { continue };
-                    self.remember(&theirs.rule, place);
-                    again.retain(|ours| {
-                        let fenced = ours.rule == theirs.rule && theirs.fence > ours.fence;
-                        if fenced {
-                            let error = StateError::Fenced { rule: ours.rule_id.clone() };
-                            failed.insert(ours.rule.clone(), error.to_string());
-                        }
-                        !fenced
-                    });
+                    self.remember(&theirs, place);
                 }
             }
             waiting = again;
@@ -351,7 +363,7 @@ impl StateStore for ClusterState {
         for (payload, place) in found {
             let state: RuleState =
                 serde_json::from_value(payload).map_err(|error| Self::damaged("state of a rule", &error))?;
-            self.remember(&state.rule, place);
+            self.remember(&state, place);
             states.insert(state.rule.clone(), state);
         }
         Ok(states)
