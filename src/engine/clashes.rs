@@ -15,8 +15,9 @@ use crate::ecs::mapping::Mapping;
 use crate::query::eval::Matcher;
 use crate::query::plan::Filter;
 
-/// Most filters that are remembered; all are forgotten when there are more, and come back as needed.
-const KEPT: usize = 20_000;
+/// Most filters that are remembered; when there are more, those of no rule are forgotten, else all,
+/// and come back as needed.
+const KEPT: usize = 8_192;
 
 /// A filter's address, which is its own as long as it is held here, and the mapping's fingerprint.
 type Asked = (usize, u64);
@@ -41,6 +42,10 @@ impl Clashes {
         let found: Arc<[String]> = errors
             .map(|found| format!("{}: this part of the query matches nothing", found.message))
             .collect();
+        if known.len() >= KEPT {
+            // A filter made for one execution, exceptions taken out, is asked for only once.
+            known.retain(|_, (filter, _)| Arc::strong_count(filter) > 1);
+        }
         if known.len() >= KEPT {
             known.clear();
         }
