@@ -116,21 +116,9 @@ impl Engine {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Self, StateError> {
-        let rules = Mutex::new(state.rule_states()?);
+        let rules = state.rule_states()?;
         let local = Arc::new(LocalState::new(state));
-        Ok(Self {
-            backend,
-            state: Arc::<LocalState>::clone(&local),
-            alerts: local,
-            clock,
-            settings,
-            rules,
-            suspect: Mutex::default(),
-            era: AtomicU64::new(0),
-            delays: Mutex::default(),
-            clashes: Clashes::default(),
-            indicator_sets: Mutex::default(),
-        })
+        Ok(Self::over(backend, Arc::<LocalState>::clone(&local), local, clock, settings, rules))
     }
 
     /// An engine that searches `backend`, keeps its state in `state` and finds in `alerts` what was
@@ -145,20 +133,31 @@ impl Engine {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Self, StateError> {
-        let rules = Mutex::new(state.rule_states().await?);
-        Ok(Self {
+        let rules = state.rule_states().await?;
+        Ok(Self::over(backend, state, alerts, clock, settings, rules))
+    }
+
+    fn over(
+        backend: Arc<dyn Backend>,
+        state: Arc<dyn StateStore>,
+        alerts: Arc<dyn AlertSink>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        rules: HashMap<String, RuleState>,
+    ) -> Self {
+        Self {
             backend,
             state,
             alerts,
             clock,
             settings,
-            rules,
+            rules: Mutex::new(rules),
             suspect: Mutex::default(),
             era: AtomicU64::new(0),
             delays: Mutex::default(),
             clashes: Clashes::default(),
             indicator_sets: Mutex::default(),
-        })
+        }
     }
 
     /// What is remembered of the rule with this object id.
